@@ -1,0 +1,60 @@
+package problem_test
+
+import (
+	"testing"
+
+	"github.com/tidemill/tidemill/internal/core/problem"
+)
+
+func TestAPlaceReadsAsEditorsUnderstandIt(t *testing.T) {
+	t.Parallel()
+	for place, want := range map[problem.Place]string{
+		{File: "a.yaml", Line: 3, Column: 7}: "a.yaml:3:7",
+		{File: "a.yaml", Line: 3}:            "a.yaml:3",
+		{File: "a.yaml"}:                     "a.yaml",
+	} {
+		if got := place.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestTheNearestWordIsSuggestedOnlyWhenItIsNear(t *testing.T) {
+	t.Parallel()
+	keys := []string{"schedule", "overlap", "missed", "owner", "deadline"}
+	for word, want := range map[string]string{
+		"shedule": "schedule", "scehdule": "schedule", "Overlap": "overlap", "deadlin": "deadline", "xyzzy": "", "": "",
+	} {
+		if got := problem.Nearest(word, keys); got != want {
+			t.Errorf("nearest to %q: %q, want %q", word, got, want)
+		}
+	}
+}
+
+func TestEveryCodeIsExplained(t *testing.T) {
+	t.Parallel()
+	for _, c := range problem.Codes() {
+		if c.Title() == "" || len(c.Detail()) < 40 {
+			t.Errorf("%s has no explanation that helps", c)
+		}
+	}
+	if problem.Code("TM999").Known() {
+		t.Error("an undeclared code is known")
+	}
+}
+
+func TestProblemsSortByPlace(t *testing.T) {
+	t.Parallel()
+	l := problem.List{
+		problem.New(problem.BadCron, problem.Place{File: "b", Line: 1}, "", "x"),
+		problem.New(problem.BadCron, problem.Place{File: "a", Line: 2, Column: 9}, "", "x"),
+		problem.New(problem.StrayFile, problem.Place{File: "a", Line: 2, Column: 3}, "", "x"),
+	}
+	l.Sort()
+	if l[0].Column != 3 || l[1].Column != 9 || l[2].File != "b" {
+		t.Errorf("order: %v", l)
+	}
+	if n := len(l.Errors()); n != 2 {
+		t.Errorf("%d errors, want 2: warnings do not refuse", n)
+	}
+}
