@@ -1,0 +1,181 @@
+// Package project holds a project as values: pipelines, tasks, tables, stores
+// and settings, each with the place where it was written.
+//
+// It guarantees that a value round-trips through JSON unchanged, because the
+// resolved plan travels in bundles to workers, which never parse project files.
+// It must not read files, interpolate text or know how a store works.
+package project
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/core/problem"
+)
+
+// Project is one checked version of a project folder, for one environment.
+type Project struct {
+	Name        string       `json:"name"`
+	Environment string       `json:"environment"` // "base" for the laptop's
+	Timezone    string       `json:"timezone"`    // IANA name
+	Secrets     []Secret     `json:"secrets,omitempty"`
+	Stores      []Store      `json:"stores"`
+	Alerts      Alerts       `json:"alerts"`
+	Pipelines   []Pipeline   `json:"pipelines"`
+	Sets        []FeatureSet `json:"feature_sets,omitempty"`
+}
+
+// Secret is a named reference to a secret: env:NAME or file:PATH. The value is never part of a project.
+type Secret struct {
+	Name  string        `json:"name"`
+	Ref   string        `json:"ref"`
+	Place problem.Place `json:"place"`
+}
+
+// Store is a named place where data lives.
+type Store struct {
+	Name     string            `json:"name"`
+	Kind     string            `json:"kind"`     // duckdb, files, postgres
+	Settings map[string]string `json:"settings"` // as written, secrets as {secret.x}
+	External []string          `json:"external,omitempty"`
+	Place    problem.Place     `json:"place"`
+}
+
+// Alerts says who is told about incidents.
+type Alerts struct {
+	Channels []Channel `json:"channels,omitempty"`
+	Routes   []Route   `json:"routes,omitempty"`
+}
+
+// Channel is one way to reach somebody.
+type Channel struct {
+	Name     string            `json:"name"`
+	Kind     string            `json:"kind"`
+	Settings map[string]string `json:"settings"`
+	Place    problem.Place     `json:"place"`
+}
+
+// Route sends incidents that match When to channels; the first match wins.
+type Route struct {
+	When   string        `json:"when,omitempty"` // CEL; empty matches everything
+	To     []string      `json:"to"`
+	Repeat time.Duration `json:"repeat,omitempty"`
+	Place  problem.Place `json:"place"`
+}
+
+// Pipeline is a folder of tasks with one schedule.
+type Pipeline struct {
+	Name     string        `json:"name"`
+	Owner    string        `json:"owner,omitempty"`
+	Schedule Schedule      `json:"schedule"`
+	Missed   Missed        `json:"missed"`
+	Overlap  Overlap       `json:"overlap"`
+	Deadline time.Duration `json:"deadline,omitempty"` // after due; 0 is none
+	Params   []Param       `json:"params,omitempty"`
+	Tasks    []Task        `json:"tasks"`
+	Place    problem.Place `json:"place"`
+}
+
+// Task returns the task of that name.
+func (p *Pipeline) Task(name string) (*Task, bool) {
+	for i := range p.Tasks {
+		if p.Tasks[i].Name == name {
+			return &p.Tasks[i], true
+		}
+	}
+	return nil, false
+}
+
+// Schedule says when a pipeline is due. The zero value is `manual`.
+type Schedule struct {
+	Cron     string        `json:"cron,omitempty"`
+	Every    time.Duration `json:"every,omitempty"`
+	Timezone string        `json:"timezone"`         // IANA name, never empty in a checked project
+	Window   WindowUnit    `json:"window,omitempty"` // empty: from the previous due time
+	Shift    int           `json:"shift,omitempty"`  // whole units
+	Start    time.Time     `json:"start,omitzero"`   // bounds the schedule
+	End      time.Time     `json:"end,omitzero"`     // no slot is due after it
+	Place    problem.Place `json:"place,omitzero"`
+}
+
+// Scheduled reports whether the pipeline becomes due by itself.
+func (s Schedule) Scheduled() bool { return s.Cron != "" || s.Every > 0 }
+
+// WindowUnit aligns windows to local calendar units.
+type WindowUnit string
+
+// The units.
+const (
+	UnitHour  WindowUnit = "hour"
+	UnitDay   WindowUnit = "day"
+	UnitWeek  WindowUnit = "week"
+	UnitMonth WindowUnit = "month"
+)
+
+// MissedPolicy says what becomes of slots that could not start when due.
+type MissedPolicy string
+
+// The policies.
+const (
+	MissedAll    MissedPolicy = "all"
+	MissedLatest MissedPolicy = "latest"
+	MissedMerge  MissedPolicy = "merge"
+	MissedNone   MissedPolicy = "none"
+)
+
+// Missed is a policy with how far it looks back.
+type Missed struct {
+	Policy   MissedPolicy  `json:"policy"`
+	LookBack time.Duration `json:"look_back"`
+}
+
+// Overlap says what happens when a run is due while another one of the pipeline goes on.
+type Overlap string
+
+// The policies.
+const (
+	OverlapQueue  Overlap = "queue"
+	OverlapSkip   Overlap = "skip"
+	OverlapCancel Overlap = "cancel"
+	OverlapAllow  Overlap = "allow"
+)
+
+// Param is a declared parameter. Its default's JSON type is its type.
+type Param struct {
+	Name    string          `json:"name"`
+	Type    string          `json:"type"` // string, integer, number, boolean
+	Default json.RawMessage `json:"default,omitempty"`
+	Place   problem.Place   `json:"place,omitzero"`
+}
+
+// FeatureSet says which features are joined to which labels.
+type FeatureSet struct {
+	Name     string        `json:"name"`
+	Params   []Param       `json:"params,omitempty"`
+	Spine    string        `json:"spine"` // a SELECT
+	Key      []string      `json:"key"`
+	At       string        `json:"at"` // the spine's column: the instant asked about
+	Label    *Label        `json:"label,omitempty"`
+	Features []Feature     `json:"features"`
+	Reads    []Table       `json:"reads,omitempty"` // of spine and label, found by parsing
+	Place    problem.Place `json:"place"`
+}
+
+// Label is what a model learns to predict.
+type Label struct {
+	SQL     string `json:"sql"`
+	Column  string `json:"column"`
+	KnownAt string `json:"known_at"`
+}
+
+// Feature takes columns of a feature table, or an expression over the spine.
+type Feature struct {
+	Table   Table                      `json:"table,omitzero"`
+	On      []string                   `json:"on,omitempty"`
+	Take    []string                   `json:"take,omitempty"`
+	TTL     time.Duration              `json:"ttl,omitempty"`
+	Default map[string]json.RawMessage `json:"default,omitempty"`
+	Expr    string                     `json:"expr,omitempty"`
+	As      string                     `json:"as,omitempty"`
+	Place   problem.Place              `json:"place,omitzero"`
+}
