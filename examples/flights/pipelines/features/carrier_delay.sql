@@ -1,0 +1,17 @@
+-- tidemill:
+--   feature: {keys: [carrier], event_time: time_hour}
+--   available_after: 6h25m
+--
+-- How late the carrier's flights came in: the last one, and the mean of the last 20 within 14 days.
+-- A row is filed under the hour of departure and says what was known once the
+-- last flight of that hour had reported: nothing in it was reported later.
+SELECT carrier, time_hour, reported_at,
+       arr_delay AS carrier_last,
+       CASE WHEN count(*) OVER month > 20 THEN avg(arr_delay) OVER recent ELSE avg(arr_delay) OVER month END AS carrier_mean_20
+FROM raw.flights
+WHERE arr_delay IS NOT NULL
+  AND reported_at >= $window_start - INTERVAL 14 DAY AND time_hour < $window_end
+WINDOW month AS (PARTITION BY carrier ORDER BY reported_at RANGE BETWEEN INTERVAL 14 DAY PRECEDING AND CURRENT ROW),
+       recent AS (PARTITION BY carrier ORDER BY reported_at, time_hour, carrier, flight ROWS BETWEEN 19 PRECEDING AND CURRENT ROW)
+QUALIFY time_hour >= $window_start
+  AND row_number() OVER (PARTITION BY carrier, time_hour ORDER BY reported_at DESC, carrier DESC, flight DESC) = 1
