@@ -136,6 +136,7 @@ type Model struct {
 	CodeDigest  string                     `json:"code_digest,omitempty"`
 	EnvDigest   string                     `json:"env_digest,omitempty"`
 	Features    []string                   `json:"features,omitempty"`
+	Promote     map[string]string          `json:"promote,omitempty"` // alias → CEL over the metrics
 }
 
 // Importance is how much one feature moves a model's predictions.

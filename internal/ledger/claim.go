@@ -1,0 +1,118 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/core/run"
+)
+
+// Claim gives up to most ready tasks to a session, the longest-waiting first.
+// A task whose worker crashed under it is given only to an idle session, alone.
+func (l *Ledger) Claim(ctx context.Context, session string, most int, idle bool) ([]run.Grant, error) {
+	var grants []run.Grant
+	err := l.write(ctx, func(tx *Tx) error {
+		grants = nil
+		var open int
+		if err := tx.queryRow(`SELECT count(*) FROM session WHERE session = $1 AND state = 'open'`, session).Scan(&open); err != nil {
+			return err
+		}
+		if open == 0 {
+			return run.ErrStale
+		}
+		rows, err := tx.query(`SELECT environment, run, task, idx FROM ready WHERE rank_us <= $1 ORDER BY rank_us, run, task, idx LIMIT $2`, us(tx.now), most+8)
+		refs, err := scanAll(rows, err, func(r *sql.Rows) (run.Ref, error) {
+			var t run.Ref
+			return t, r.Scan(&t.Environment, &t.Run, &t.Task, &t.Index)
+		})
+		if err != nil {
+			return err
+		}
+		for _, ref := range refs {
+			if len(grants) == most {
+				break
+			}
+			g, alone, err := tx.claim(ref, session, idle && len(grants) == 0)
+			if err != nil {
+				return err
+			}
+			if g != nil {
+				grants = append(grants, *g)
+			}
+			if alone {
+				break
+			}
+		}
+		return nil
+	})
+	return grants, err
+}
+
+func (tx *Tx) claim(ref run.Ref, session string, idle bool) (grant *run.Grant, alone bool, err error) {
+	s, err := tx.snapshot(ref)
+	if err != nil {
+		return nil, false, err
+	}
+	if s.Task.Suspect && !idle {
+		return nil, false, nil
+	}
+	if s.Task.State == run.TaskBackoff {
+		if err := tx.step(Command{Ref: ref, Event: run.Elapsed{}, Actor: "ledger"}); err != nil {
+			return nil, false, err
+		}
+	}
+	epoch, err := tx.next("epoch")
+	if err != nil {
+		return nil, false, err
+	}
+	err = tx.step(Command{Ref: ref, Event: run.Claimed{Session: session, Epoch: epoch}, Actor: session})
+	if errors.Is(err, run.ErrIllegal) || errors.Is(err, run.ErrStale) {
+		return nil, false, tx.exec(`DELETE FROM ready WHERE environment = $1 AND run = $2 AND task = $3 AND idx = $4`,
+			ref.Environment, ref.Run, ref.Task, ref.Index)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	g := &run.Grant{
+		Ref: ref, Epoch: epoch, Attempt: s.Task.Attempt + 1, Generation: s.Task.Generation,
+		Closing: s.Task.State == run.TaskClosing, Suspect: s.Task.Suspect,
+		Pipeline: s.Run.Pipeline, Bundle: s.Run.Bundle, Window: s.Run.Window,
+	}
+	return g, s.Task.Suspect, tx.fillGrant(g)
+}
+
+func (tx *Tx) fillGrant(g *run.Grant) error {
+	var due sql.NullInt64
+	var live int
+	var params string
+	if err := tx.queryRow(`SELECT kind, due_us, live, params FROM run WHERE environment = $1 AND run = $2`, g.Environment, g.Run).
+		Scan(&g.Kind, &due, &live, &params); err != nil {
+		return err
+	}
+	g.Due, g.Live, g.Params = optionalAt(due), live != 0, json.RawMessage(params)
+	var newer int
+	if err := tx.queryRow(`SELECT count(*) FROM run WHERE environment = $1 AND pipeline = $2 AND end_us > $3 AND state IN ('running', 'succeeded')`,
+		g.Environment, g.Pipeline, us(g.Window.End)).Scan(&newer); err != nil {
+		return err
+	}
+	g.Newest = newer == 0
+	rows, err := tx.query(`SELECT task, idx, name, value FROM value WHERE environment = $1 AND run = $2 ORDER BY task, idx, name`, g.Environment, g.Run)
+	g.Values, err = scanAll(rows, err, func(r *sql.Rows) (run.Value, error) {
+		var v run.Value
+		var text string
+		err := r.Scan(&v.Task, &v.Index, &v.Name, &text)
+		v.Value = json.RawMessage(text)
+		return v, err
+	})
+	return err
+}
+
+// NextReady returns when the next task can be claimed; zero: none waits for a time.
+func (l *Ledger) NextReady(ctx context.Context) (time.Time, error) {
+	var rank sql.NullInt64
+	err := l.reader.QueryRowContext(ctx, `SELECT min(rank_us) FROM ready`).Scan(&rank)
+	return optionalAt(rank), err
+}

@@ -1,0 +1,86 @@
+package ledger
+
+import (
+	"database/sql"
+	"errors"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	sqlite3 "github.com/mattn/go-sqlite3"
+	"github.com/pressly/goose/v3"
+)
+
+// engine holds what differs between the two databases.
+type engine struct {
+	goose     goose.Dialect
+	open      func(location string) (writer, reader *sql.DB, err error)
+	text      func(string) string // our SQL → the engine's
+	forUpdate string
+	prepare   bool             // keep statements prepared ourselves; pgx does so by itself
+	transient func(error) bool // the transaction may be tried again as it is
+}
+
+var sqlite = engine{
+	goose: goose.DialectSQLite3,
+	open: func(path string) (*sql.DB, *sql.DB, error) {
+		// FULL: an acknowledged step survives a crash of the machine.
+		options := url.Values{
+			"_journal_mode": {"WAL"}, "_synchronous": {"FULL"}, "_busy_timeout": {"10000"},
+			"_txlock": {"immediate"}, "_foreign_keys": {"on"},
+		}
+		address := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + options.Encode()
+		writer, err := sql.Open("sqlite3", address)
+		if err != nil {
+			return nil, nil, err
+		}
+		writer.SetMaxOpenConns(1)
+		reader, err := sql.Open("sqlite3", address+"&_query_only=true")
+		if err != nil {
+			return nil, nil, err
+		}
+		reader.SetMaxOpenConns(4)
+		return writer, reader, nil
+	},
+	text:    numbered,
+	prepare: true,
+	transient: func(err error) bool {
+		e, ok := errors.AsType[sqlite3.Error](err)
+		return ok && (e.Code == sqlite3.ErrBusy || e.Code == sqlite3.ErrLocked)
+	},
+}
+
+var postgres = engine{
+	goose: goose.DialectPostgres,
+	open: func(address string) (*sql.DB, *sql.DB, error) {
+		config, err := pgx.ParseConfig(address)
+		if err != nil {
+			return nil, nil, err
+		}
+		config.RuntimeParams["timezone"] = "UTC"
+		writer := stdlib.OpenDB(*config)
+		writer.SetMaxOpenConns(1)
+		reader := stdlib.OpenDB(*config)
+		reader.SetMaxOpenConns(4)
+		return writer, reader, nil
+	},
+	text:      func(s string) string { return s },
+	forUpdate: " FOR UPDATE",
+	transient: func(err error) bool {
+		e, ok := errors.AsType[*pgconn.PgError](err)
+		return ok && (e.Code == "40001" || e.Code == "40P01")
+	},
+}
+
+var placeholder = regexp.MustCompile(`\$([0-9]+)`)
+
+// numbered rewrites $n to ?n: SQLite numbers $n by first appearance.
+func numbered(text string) string {
+	if !strings.Contains(text, "$") {
+		return text
+	}
+	return placeholder.ReplaceAllString(text, "?$1")
+}

@@ -1,0 +1,252 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/core/commit"
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/run"
+)
+
+// Incident is something wrong for somebody, from its opening to its end.
+type Incident struct {
+	Environment string        `json:"environment"`
+	ID          string        `json:"id"`
+	Fingerprint string        `json:"fingerprint"` // environment/pipeline/task/kind, never a run
+	Kind        string        `json:"kind"`
+	Severity    string        `json:"severity"`
+	Pipeline    string        `json:"pipeline"`
+	Task        string        `json:"task,omitempty"`
+	Owner       string        `json:"owner,omitempty"`
+	State       string        `json:"state"` // open, acknowledged, resolved
+	Summary     string        `json:"summary"`
+	Opened      time.Time     `json:"opened"`
+	Updated     time.Time     `json:"updated"`
+	Resolved    time.Time     `json:"resolved,omitzero"`
+	Resolution  string        `json:"resolution,omitempty"`
+	Runs        []IncidentRun `json:"runs,omitempty"`
+}
+
+// IncidentRun is a failed run that belongs to an incident until a success covers its window.
+type IncidentRun struct {
+	Run    string        `json:"run"`
+	Task   string        `json:"task,omitempty"`
+	Window commit.Window `json:"window"`
+	Reason string        `json:"reason"`
+	Left   time.Time     `json:"left,omitzero"`
+}
+
+// Report is one observation that may open an incident.
+type Report struct {
+	Environment string
+	Kind        string // task_failed, check_failed, contract_broken, late, missed_slot, definition_error, worker_lost
+	Severity    string // critical, error, warning, info
+	Pipeline    string
+	Task        string
+	Owner       string
+	Run         string // may be empty
+	Window      commit.Window
+	Summary     string
+}
+
+func (r Report) fingerprint() string {
+	return r.Environment + "/" + r.Pipeline + "/" + r.Task + "/" + r.Kind
+}
+
+// tell turns an effect into an incident and, on opening, an outbox row: both in
+// the transaction of the state change (I6).
+func (tx *Tx) tell(ref run.Ref, h run.Header, e run.Tell) error {
+	kind := e.Kind
+	if kind == "task_failed" && e.Fault == fault.Refused {
+		kind = "contract_broken"
+	}
+	return tx.report(Report{
+		Environment: ref.Environment, Kind: kind, Severity: "error", Pipeline: h.Pipeline, Task: ref.Task,
+		Run: ref.Run, Window: h.Window, Summary: e.Reason,
+	})
+}
+
+// Report records an observation outside of any attempt, such as a missed deadline.
+func (l *Ledger) Report(ctx context.Context, r Report) error {
+	return l.write(ctx, func(tx *Tx) error { return tx.report(r) })
+}
+
+func (tx *Tx) report(r Report) error {
+	var id string
+	err := tx.queryRow(`SELECT incident FROM incident WHERE environment = $1 AND fingerprint = $2 AND state <> 'resolved'`,
+		r.Environment, r.fingerprint()).Scan(&id)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		id = NewID(tx.now)
+		if err := tx.exec(`INSERT INTO incident (environment, incident, fingerprint, kind, severity, pipeline, task, owner, state, summary, opened_us, updated_us)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'open', $9, $10, $10)`,
+			r.Environment, id, r.fingerprint(), r.Kind, r.Severity, r.Pipeline, r.Task, r.Owner, r.Summary, us(tx.now)); err != nil {
+			return err
+		}
+		if err := tx.enqueue(r.Environment, id, "firing"); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	default:
+		if err := tx.exec(`UPDATE incident SET updated_us = $3 WHERE environment = $1 AND incident = $2`, r.Environment, id, us(tx.now)); err != nil {
+			return err
+		}
+	}
+	if r.Run == "" {
+		return nil
+	}
+	return tx.exec(`INSERT INTO incident_run (environment, incident, run, task, start_us, end_us, reason) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (environment, incident, run, task) DO UPDATE SET reason = excluded.reason, left_us = NULL`,
+		r.Environment, id, r.Run, r.Task, us(r.Window.Start), us(r.Window.End), r.Summary)
+}
+
+// recovered takes the runs whose window this success covers out of their
+// incidents; the last one to leave resolves (PROTOCOLS §5).
+func (tx *Tx) recovered(ref run.Ref, h run.Header) error {
+	return tx.leave(ref.Environment, h.Pipeline, ref.Task, h.Window, "run "+ref.Run+" succeeded")
+}
+
+func (tx *Tx) leave(environment, pipeline, task string, w commit.Window, how string) error {
+	rows, err := tx.query(`SELECT incident FROM incident WHERE environment = $1 AND pipeline = $2 AND task = $3 AND state <> 'resolved' ORDER BY incident`,
+		environment, pipeline, task)
+	open, err := scanAll(rows, err, scanText)
+	if err != nil {
+		return err
+	}
+	for _, id := range open {
+		n, err := tx.execCount(`UPDATE incident_run SET left_us = $5 WHERE environment = $1 AND incident = $2 AND left_us IS NULL
+			AND start_us >= $3 AND end_us <= $4`, environment, id, us(w.Start), us(w.End), us(tx.now))
+		if err != nil {
+			return err
+		}
+		var remaining int
+		if err := tx.queryRow(`SELECT count(*) FROM incident_run WHERE environment = $1 AND incident = $2 AND left_us IS NULL`,
+			environment, id).Scan(&remaining); err != nil {
+			return err
+		}
+		if n > 0 && remaining == 0 {
+			if err := tx.resolve(environment, id, how); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) resolve(environment, id, how string) error {
+	n, err := tx.execCount(`UPDATE incident SET state = 'resolved', resolved_us = $3, updated_us = $3, resolution = $4
+		WHERE environment = $1 AND incident = $2 AND state <> 'resolved'`, environment, id, us(tx.now), how)
+	if err != nil || n == 0 {
+		return err
+	}
+	return tx.enqueue(environment, id, "resolved")
+}
+
+// Resolve ends the open incident of a fingerprint, if there is one.
+func (l *Ledger) Resolve(ctx context.Context, r Report, how string) error {
+	return l.write(ctx, func(tx *Tx) error {
+		var id string
+		err := tx.queryRow(`SELECT incident FROM incident WHERE environment = $1 AND fingerprint = $2 AND state <> 'resolved'`,
+			r.Environment, r.fingerprint()).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return tx.resolve(r.Environment, id, how)
+	})
+}
+
+// enqueue writes the outbox row of an incident's change; notify routes it to channels.
+func (tx *Tx) enqueue(environment, incident, action string) error {
+	id, err := tx.next("outbox")
+	if err != nil {
+		return err
+	}
+	tx.note.Outbox = true
+	return tx.exec(`INSERT INTO outbox (id, environment, incident, action, channel, state, created_us, next_us, body)
+		VALUES ($1, $2, $3, $4, '', 'new', $5, $5, '{}')`, id, environment, incident, action, us(tx.now))
+}
+
+// Notification is an outbox row: one message for one channel.
+type Notification struct {
+	ID          int64           `json:"id"`
+	Environment string          `json:"environment"`
+	Incident    string          `json:"incident"`
+	Action      string          `json:"action"` // firing, resolved, test
+	Channel     string          `json:"channel"`
+	State       string          `json:"state"` // new (not routed), pending, sent, dead
+	Attempts    int             `json:"attempts"`
+	Created     time.Time       `json:"created"`
+	Next        time.Time       `json:"next"`
+	Sent        time.Time       `json:"sent,omitzero"`
+	Answer      string          `json:"answer,omitempty"`
+	Body        json.RawMessage `json:"body,omitempty"`
+}
+
+const notificationColumns = `id, environment, incident, action, channel, state, attempts, created_us, next_us, sent_us, answer, body`
+
+func scanNotification(r *sql.Rows) (Notification, error) {
+	var n Notification
+	var created, next int64
+	var sent sql.NullInt64
+	var body string
+	err := r.Scan(&n.ID, &n.Environment, &n.Incident, &n.Action, &n.Channel, &n.State, &n.Attempts, &created, &next, &sent, &n.Answer, &body)
+	n.Created, n.Next, n.Sent, n.Body = at(created), at(next), optionalAt(sent), json.RawMessage(body)
+	return n, err
+}
+
+// DueNotifications returns what waits to be routed or sent, oldest first.
+func (l *Ledger) DueNotifications(ctx context.Context, most int) ([]Notification, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT `+notificationColumns+` FROM outbox
+		WHERE state IN ('new', 'pending') AND next_us <= $1 ORDER BY id LIMIT $2`), us(l.Now()), most)
+	return scanAll(rows, err, scanNotification)
+}
+
+// NextNotification is when the next one is due; zero: none waits.
+func (l *Ledger) NextNotification(ctx context.Context) (time.Time, error) {
+	var next sql.NullInt64
+	err := l.reader.QueryRowContext(ctx, `SELECT min(next_us) FROM outbox WHERE state IN ('new', 'pending')`).Scan(&next)
+	return optionalAt(next), err
+}
+
+// RouteNotification replaces an unrouted row by one row per channel, as one.
+func (l *Ledger) RouteNotification(ctx context.Context, n Notification, bodies map[string]json.RawMessage, channels []string) error {
+	return l.write(ctx, func(tx *Tx) error {
+		changed, err := tx.execCount(`UPDATE outbox SET state = 'routed' WHERE id = $1 AND state = 'new'`, n.ID)
+		if err != nil || changed == 0 {
+			return err
+		}
+		for _, channel := range channels {
+			id, err := tx.next("outbox")
+			if err != nil {
+				return err
+			}
+			if err := tx.exec(`INSERT INTO outbox (id, environment, incident, action, channel, state, created_us, next_us, body)
+				VALUES ($1, $2, $3, $4, $5, 'pending', $6, $6, $7)`,
+				id, n.Environment, n.Incident, n.Action, channel, us(tx.now), string(bodies[channel])); err != nil {
+				return err
+			}
+			tx.note.Outbox = true
+		}
+		return nil
+	})
+}
+
+// SettleNotification records one try: sent, dead, or pending until next.
+func (l *Ledger) SettleNotification(ctx context.Context, id int64, state, answer string, next time.Time) error {
+	return l.write(ctx, func(tx *Tx) error {
+		sent := time.Time{}
+		if state == "sent" {
+			sent = tx.now
+		}
+		return tx.exec(`UPDATE outbox SET state = $2, answer = $3, next_us = $4, sent_us = $5, attempts = attempts + 1 WHERE id = $1`,
+			id, state, answer, us(next), optionalUS(sent))
+	})
+}

@@ -1,0 +1,383 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/core/commit"
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/run"
+)
+
+// RunInfo is a run as people ask for it.
+type RunInfo struct {
+	RunRef
+	Pipeline  string
+	Bundle    string
+	Kind      string
+	Backfill  string
+	Due       time.Time
+	Window    commit.Window
+	Params    json.RawMessage
+	State     run.State
+	Open, Bad int
+	CancelBy  string
+	CreatedBy string
+	Created   time.Time
+	Began     time.Time
+	Ended     time.Time
+	Tasks     []TaskInfo // only where one run is asked for
+}
+
+// TaskInfo is a task of a run as people ask for it.
+type TaskInfo struct {
+	Name       string
+	Index      int
+	State      run.TaskState
+	Generation int
+	Attempt    int
+	Failures   int
+	Losses     int
+	Retries    int
+	Waiting    int
+	Upstream   []string // tasks it follows
+	ReadyAt    time.Time
+	Reason     string
+	Kind       fault.Kind
+	Session    string
+	Began      time.Time
+	Ended      time.Time
+	Waits      []Wait // windows that have not come yet
+}
+
+const runColumns = `environment, run, pipeline, bundle, kind, backfill, due_us, start_us, end_us, params, state, open, bad,
+	cancel_by, created_by, created_us, began_us, ended_us`
+
+func scanRun(r *sql.Rows) (RunInfo, error) {
+	var i RunInfo
+	var due, began, ended sql.NullInt64
+	var start, end, created int64
+	var params string
+	err := r.Scan(&i.Environment, &i.Run, &i.Pipeline, &i.Bundle, &i.Kind, &i.Backfill, &due, &start, &end, &params, &i.State, &i.Open, &i.Bad,
+		&i.CancelBy, &i.CreatedBy, &created, &began, &ended)
+	i.Due, i.Began, i.Ended, i.Created = optionalAt(due), optionalAt(began), optionalAt(ended), at(created)
+	i.Window, i.Params = commit.Window{Start: at(start), End: at(end)}, json.RawMessage(params)
+	return i, err
+}
+
+// RunFilter narrows a list of runs.
+type RunFilter struct {
+	Environment string
+	Pipeline    string // empty: all
+	State       run.State
+	Backfill    string
+	Most        int // newest first
+}
+
+// Runs lists runs, the newest first.
+func (l *Ledger) Runs(ctx context.Context, f RunFilter) ([]RunInfo, error) {
+	if f.Most <= 0 {
+		f.Most = 50
+	}
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT `+runColumns+` FROM run
+		WHERE environment = $1 AND ($2 = '' OR pipeline = $2) AND ($3 = '' OR state = $3) AND ($4 = '' OR backfill = $4)
+		ORDER BY created_us DESC, start_us DESC, run DESC LIMIT $5`), f.Environment, f.Pipeline, string(f.State), f.Backfill, f.Most)
+	return scanAll(rows, err, scanRun)
+}
+
+// Run returns a run with its tasks. The id may be shortened to any unique end or beginning.
+func (l *Ledger) Run(ctx context.Context, ref RunRef) (RunInfo, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT `+runColumns+` FROM run
+		WHERE environment = $1 AND (run = $2 OR run LIKE $3 OR run LIKE $4) ORDER BY CASE WHEN run = $2 THEN 0 ELSE 1 END LIMIT 3`),
+		ref.Environment, ref.Run, likeText(ref.Run)+"%", "%"+likeText(ref.Run))
+	found, err := scanAll(rows, err, scanRun)
+	switch {
+	case err != nil:
+		return RunInfo{}, err
+	case len(found) == 0 || ref.Run == "":
+		return RunInfo{}, fault.New(fault.NotFound, "no run %q", ref.Run)
+	case len(found) > 1 && found[0].Run != ref.Run:
+		return RunInfo{}, fault.New(fault.Conflict, "%q names more than one run: %s, %s", ref.Run, found[0].Run, found[1].Run)
+	}
+	info := found[0]
+	info.Tasks, err = l.tasks(ctx, info.RunRef)
+	return info, err
+}
+
+func likeText(s string) string {
+	return strings.NewReplacer("%", "", "_", "").Replace(s)
+}
+
+func (l *Ledger) tasks(ctx context.Context, ref RunRef) ([]TaskInfo, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT task, idx, state, generation, attempt, failures, losses, retries, waiting, ready_us,
+			reason, kind, session, began_us, ended_us
+		FROM task WHERE environment = $1 AND run = $2 ORDER BY coalesce(began_us, 9223372036854775807), task, idx`), ref.Environment, ref.Run)
+	tasks, err := scanAll(rows, err, func(r *sql.Rows) (TaskInfo, error) {
+		var t TaskInfo
+		var ready, began, ended sql.NullInt64
+		err := r.Scan(&t.Name, &t.Index, &t.State, &t.Generation, &t.Attempt, &t.Failures, &t.Losses, &t.Retries, &t.Waiting, &ready,
+			&t.Reason, &t.Kind, &t.Session, &began, &ended)
+		t.ReadyAt, t.Began, t.Ended = optionalAt(ready), optionalAt(began), optionalAt(ended)
+		return t, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	edges, err := l.edgesOf(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	waits, err := l.waitsOf(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	for i := range tasks {
+		tasks[i].Upstream = edges[tasks[i].Name]
+		tasks[i].Waits = waits[tasks[i].Name]
+	}
+	return tasks, nil
+}
+
+func (l *Ledger) edgesOf(ctx context.Context, ref RunRef) (map[string][]string, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT task, next FROM edge WHERE environment = $1 AND run = $2 ORDER BY next, task`), ref.Environment, ref.Run)
+	list, err := scanAll(rows, err, func(r *sql.Rows) ([2]string, error) {
+		var e [2]string
+		return e, r.Scan(&e[0], &e[1])
+	})
+	out := map[string][]string{}
+	for _, e := range list {
+		out[e[1]] = append(out[e[1]], e[0])
+	}
+	return out, err
+}
+
+func (l *Ledger) waitsOf(ctx context.Context, ref RunRef) (map[string][]Wait, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT task, target, start_us, end_us FROM wait WHERE environment = $1 AND run = $2 ORDER BY task, target`), ref.Environment, ref.Run)
+	type named struct {
+		task string
+		Wait
+	}
+	list, err := scanAll(rows, err, func(r *sql.Rows) (named, error) {
+		var n named
+		var start, end int64
+		err := r.Scan(&n.task, &n.Target, &start, &end)
+		n.Window = commit.Window{Start: at(start), End: at(end)}
+		return n, err
+	})
+	out := map[string][]Wait{}
+	for _, n := range list {
+		out[n.task] = append(out[n.task], n.Wait)
+	}
+	return out, err
+}
+
+// AttemptInfo is one attempt as people ask for it.
+type AttemptInfo struct {
+	run.Ref
+	Attempt    int
+	Generation int
+	Epoch      int64
+	Session    string
+	State      string
+	Kind       fault.Kind
+	Reason     string
+	Began      time.Time
+	Ended      time.Time
+	Result     run.Result
+}
+
+// Attempts lists the attempts of a run in the order they began; task may be empty.
+func (l *Ledger) Attempts(ctx context.Context, ref RunRef, task string) ([]AttemptInfo, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT environment, run, task, idx, attempt, generation, epoch, session, state, kind, reason,
+			began_us, ended_us, result
+		FROM attempt WHERE environment = $1 AND run = $2 AND ($3 = '' OR task = $3) ORDER BY began_us, task, idx, attempt`), ref.Environment, ref.Run, task)
+	return scanAll(rows, err, func(r *sql.Rows) (AttemptInfo, error) {
+		var a AttemptInfo
+		var began int64
+		var ended sql.NullInt64
+		var result string
+		if err := r.Scan(&a.Environment, &a.Run, &a.Task, &a.Index, &a.Attempt, &a.Generation, &a.Epoch, &a.Session, &a.State, &a.Kind, &a.Reason,
+			&began, &ended, &result); err != nil {
+			return a, err
+		}
+		a.Began, a.Ended = at(began), optionalAt(ended)
+		return a, json.Unmarshal([]byte(result), &a.Result)
+	})
+}
+
+// Published lists what a target covers, merged and in order.
+func (l *Ledger) Published(ctx context.Context, environment, target string) ([]commit.Window, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT start_us, end_us FROM published WHERE environment = $1 AND target = $2 ORDER BY start_us`), environment, target)
+	return scanAll(rows, err, func(r *sql.Rows) (commit.Window, error) {
+		var start, end int64
+		err := r.Scan(&start, &end)
+		return commit.Window{Start: at(start), End: at(end)}, err
+	})
+}
+
+// BackfillInfo is a backfill as people ask for it.
+type BackfillInfo struct {
+	ID          string
+	Pipeline    string
+	Range       commit.Window
+	Chunk       string
+	Concurrency int
+	State       run.State
+	Created     time.Time
+	CreatedBy   string
+	Ended       time.Time
+	Runs        map[run.State]int
+}
+
+// Backfills lists backfills, the newest first.
+func (l *Ledger) Backfills(ctx context.Context, environment string) ([]BackfillInfo, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT backfill, pipeline, start_us, end_us, chunk, concurrency, state, created_us, created_by, ended_us
+		FROM backfill WHERE environment = $1 ORDER BY created_us DESC, backfill DESC`), environment)
+	list, err := scanAll(rows, err, func(r *sql.Rows) (BackfillInfo, error) {
+		b := BackfillInfo{Runs: map[run.State]int{}}
+		var start, end, created int64
+		var ended sql.NullInt64
+		err := r.Scan(&b.ID, &b.Pipeline, &start, &end, &b.Chunk, &b.Concurrency, &b.State, &created, &b.CreatedBy, &ended)
+		b.Range, b.Created, b.Ended = commit.Window{Start: at(start), End: at(end)}, at(created), optionalAt(ended)
+		return b, err
+	})
+	for i := range list {
+		rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT state, count(*) FROM run WHERE environment = $1 AND backfill = $2 GROUP BY state`), environment, list[i].ID)
+		_, err = scanAll(rows, err, func(r *sql.Rows) (struct{}, error) {
+			var state run.State
+			var n int
+			err := r.Scan(&state, &n)
+			list[i].Runs[state] = n
+			return struct{}{}, err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, err
+}
+
+// Incidents lists incidents with their runs, the newest first.
+func (l *Ledger) Incidents(ctx context.Context, environment string, resolvedToo bool) ([]Incident, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT environment, incident, fingerprint, kind, severity, pipeline, task, owner, state, summary,
+			opened_us, updated_us, resolved_us, resolution
+		FROM incident WHERE environment = $1 AND ($2 = 1 OR state <> 'resolved') ORDER BY opened_us DESC, incident DESC`), environment, flag(resolvedToo))
+	list, err := scanAll(rows, err, func(r *sql.Rows) (Incident, error) {
+		var i Incident
+		var opened, updated int64
+		var resolved sql.NullInt64
+		err := r.Scan(&i.Environment, &i.ID, &i.Fingerprint, &i.Kind, &i.Severity, &i.Pipeline, &i.Task, &i.Owner, &i.State, &i.Summary,
+			&opened, &updated, &resolved, &i.Resolution)
+		i.Opened, i.Updated, i.Resolved = at(opened), at(updated), optionalAt(resolved)
+		return i, err
+	})
+	for i := range list {
+		if list[i].Runs, err = l.incidentRuns(ctx, environment, list[i].ID); err != nil {
+			return nil, err
+		}
+	}
+	return list, err
+}
+
+func (l *Ledger) incidentRuns(ctx context.Context, environment, id string) ([]IncidentRun, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT run, task, start_us, end_us, reason, left_us FROM incident_run
+		WHERE environment = $1 AND incident = $2 ORDER BY start_us, run, task`), environment, id)
+	return scanAll(rows, err, func(r *sql.Rows) (IncidentRun, error) {
+		var i IncidentRun
+		var start, end int64
+		var left sql.NullInt64
+		err := r.Scan(&i.Run, &i.Task, &start, &end, &i.Reason, &left)
+		i.Window, i.Left = commit.Window{Start: at(start), End: at(end)}, optionalAt(left)
+		return i, err
+	})
+}
+
+// ModelInfo is a model version as people ask for it.
+type ModelInfo struct {
+	commit.Model
+	Version int
+	Created time.Time
+	Run     string
+	Task    string
+	Aliases []string
+}
+
+// ModelVersions lists the versions of a model (of all, where it is empty), the newest first.
+func (l *Ledger) ModelVersions(ctx context.Context, environment, model string) ([]ModelInfo, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT version, created_us, run, task, body FROM model
+		WHERE environment = $1 AND ($2 = '' OR model = $2) ORDER BY model, version DESC`), environment, model)
+	list, err := scanAll(rows, err, func(r *sql.Rows) (ModelInfo, error) {
+		var m ModelInfo
+		var created int64
+		var body string
+		if err := r.Scan(&m.Version, &created, &m.Run, &m.Task, &body); err != nil {
+			return m, err
+		}
+		m.Created = at(created)
+		return m, json.Unmarshal([]byte(body), &m.Model)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT alias FROM model_alias WHERE environment = $1 AND model = $2 AND version = $3 ORDER BY alias`),
+			environment, list[i].Name, list[i].Version)
+		if list[i].Aliases, err = scanAll(rows, err, scanText); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// ModelVersion finds a version by number or alias; the empty name means the newest.
+func (l *Ledger) ModelVersion(ctx context.Context, environment, model, which string) (ModelInfo, error) {
+	all, err := l.ModelVersions(ctx, environment, model)
+	if err != nil {
+		return ModelInfo{}, err
+	}
+	if model == "" || len(all) == 0 {
+		return ModelInfo{}, fault.New(fault.NotFound, "no model %q", model)
+	}
+	if which == "" {
+		return all[0], nil
+	}
+	number, _ := strconv.Atoi(which)
+	for _, m := range all {
+		if m.Version == number {
+			return m, nil
+		}
+		for _, a := range m.Aliases {
+			if a == which {
+				return m, nil
+			}
+		}
+	}
+	return ModelInfo{}, fault.New(fault.NotFound, "model %s has no version or alias %q", model, which)
+}
+
+// Promote moves an alias of a model to a version.
+func (l *Ledger) Promote(ctx context.Context, environment, model, alias string, version int, by string) error {
+	return l.write(ctx, func(tx *Tx) error { return tx.moveAlias(environment, model, alias, version, by) })
+}
+
+// Pin returns a pin by its id.
+func (l *Ledger) Pin(ctx context.Context, environment, id string) (run.Pin, error) {
+	p := run.Pin{ID: id}
+	var body string
+	err := l.reader.QueryRowContext(ctx, l.engine.text(`SELECT feature_set, body FROM pin WHERE environment = $1 AND pin = $2`), environment, id).Scan(&p.Set, &body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return p, fault.New(fault.NotFound, "no pin %q", id)
+	}
+	p.Body = json.RawMessage(body)
+	return p, err
+}
+
+// SavePin keeps a pin that was made outside of an attempt's success, or early in it.
+func (l *Ledger) SavePin(ctx context.Context, environment, runID string, p run.Pin) error {
+	return l.write(ctx, func(tx *Tx) error { return tx.savePin(environment, runID, p) })
+}
