@@ -1,0 +1,307 @@
+// Package dispatch hands work to workers: parked claims and batched reports.
+//
+// A claim is a long poll. Ready work goes to one parked waiter, never to all,
+// and the answer to an end carries the next work, so that no polling interval
+// stands between two tasks. The dispatcher owns no state that the ledger lacks:
+// after a restart it knows again what it needs from the first exchanges.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/core/run"
+	"github.com/tidemill/tidemill/internal/ledger"
+	"github.com/tidemill/tidemill/internal/protocol"
+)
+
+// Ledger is what the dispatcher needs of the ledger.
+type Ledger interface {
+	Step(context.Context, ...ledger.Command) ([]error, error)
+	Claim(ctx context.Context, session string, most int, idle bool) ([]run.Grant, error)
+	OpenSession(context.Context, ledger.Session) error
+	EndSession(ctx context.Context, session, reason string, crashed bool) (int, error)
+	OpenSessions(context.Context) ([]ledger.Session, error)
+	Held(ctx context.Context, session string) (map[int64]run.Ref, error)
+	NextReady(context.Context) (time.Time, error)
+}
+
+// Dispatcher is the server's side of the worker protocol. It is safe for concurrent use.
+type Dispatcher struct {
+	ledger Ledger
+	log    *slog.Logger
+
+	mu       sync.Mutex
+	sessions map[string]*session
+	parked   []*waiter     // idle exchanges, the longest-parked first
+	early    chan struct{} // work became ready for a later time than Run knows of
+	draining bool
+}
+
+type session struct {
+	heard  time.Time // monotonic; the last exchange that began or ended
+	open   int       // exchanges under way
+	stops  []int64
+	grants map[int64]grant // unacknowledged
+	ended  bool
+}
+
+type grant struct {
+	ref run.Ref
+	at  time.Time
+}
+
+type waiter struct {
+	session string
+	wake    chan struct{} // capacity 1
+}
+
+// New returns a dispatcher over a ledger.
+func New(l Ledger, log *slog.Logger) *Dispatcher {
+	return &Dispatcher{ledger: l, log: log, sessions: map[string]*session{}, early: make(chan struct{}, 1)}
+}
+
+// Welcome opens a session, or finds it again. What the ledger thinks the
+// session holds and the worker does not know of goes back to work.
+func (d *Dispatcher) Welcome(ctx context.Context, h protocol.Hello) (known bool, err error) {
+	if err := d.ledger.OpenSession(ctx, ledger.Session{ID: h.Session, Worker: h.Worker, Version: h.Version, Slots: h.Slots}); err != nil {
+		return false, err
+	}
+	open, err := d.ledger.OpenSessions(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, s := range open {
+		if s.ID == h.Session {
+			d.mu.Lock()
+			d.session(h.Session)
+			d.mu.Unlock()
+			return true, d.reconcile(ctx, h)
+		}
+	}
+	return false, nil
+}
+
+func (d *Dispatcher) reconcile(ctx context.Context, h protocol.Hello) error {
+	held, err := d.ledger.Held(ctx, h.Session)
+	if err != nil {
+		return err
+	}
+	var commands []ledger.Command
+	for epoch, ref := range held {
+		if !slices.Contains(h.Holds, epoch) {
+			commands = append(commands,
+				ledger.Command{Ref: ref, Event: run.Returned{Epoch: epoch}, Actor: h.Session},
+				ledger.Command{Ref: ref, Event: run.Lost{Epoch: epoch, Reason: "its worker does not know of it"}, Actor: h.Session})
+		}
+	}
+	_, err = d.ledger.Step(ctx, commands...)
+	return err
+}
+
+// session returns the state of a session; the caller holds mu.
+func (d *Dispatcher) session(id string) *session {
+	s, ok := d.sessions[id]
+	if !ok {
+		s = &session{heard: time.Now(), grants: map[int64]grant{}}
+		d.sessions[id] = s
+	}
+	return s
+}
+
+// Exchange takes a worker's news and gives it work. With Wait it is held until
+// there is work, a stop order, or protocol.Poll has passed.
+func (d *Dispatcher) Exchange(ctx context.Context, x protocol.Exchange) (protocol.Answer, error) {
+	d.mu.Lock()
+	s := d.session(x.Session)
+	if s.ended {
+		d.mu.Unlock()
+		return protocol.Answer{}, nil
+	}
+	s.heard = time.Now()
+	s.open++
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		s.open--
+		s.heard = time.Now()
+		d.mu.Unlock()
+	}()
+	a := protocol.Answer{Known: true}
+	if err := d.record(ctx, x, &a); err != nil {
+		return a, err
+	}
+	var hold <-chan time.Time
+	if x.Wait {
+		timer := time.NewTimer(protocol.Poll)
+		defer timer.Stop()
+		hold = timer.C
+	}
+	for {
+		w := d.park(x)
+		err := d.offer(ctx, x, &a)
+		if err != nil || hold == nil || len(a.Grants) > 0 || len(a.Stops) > 0 || a.Drain || !a.Known {
+			d.unpark(w)
+			if len(a.Grants) > 0 { // there may be more than this worker took
+				d.mu.Lock()
+				d.wakeOne()
+				d.mu.Unlock()
+			}
+			return a, err
+		}
+		select {
+		case <-w.wake:
+		case <-hold:
+			hold = nil
+		case <-ctx.Done():
+			d.unpark(w)
+			return a, context.Cause(ctx)
+		}
+		d.unpark(w)
+	}
+}
+
+// record writes acknowledgements and ends in one step.
+func (d *Dispatcher) record(ctx context.Context, x protocol.Exchange, a *protocol.Answer) error {
+	if len(x.Acks)+len(x.Ends) == 0 {
+		return nil
+	}
+	var commands []ledger.Command
+	for _, ack := range x.Acks {
+		commands = append(commands, ledger.Command{Ref: ack.Ref, Event: run.Acknowledged{Epoch: ack.Epoch}, Actor: x.Session})
+	}
+	for _, end := range x.Ends {
+		commands = append(commands, ledger.Command{Ref: end.Ref, Event: end.Event(), Actor: x.Session, Result: end.Result})
+	}
+	errs, err := d.ledger.Step(ctx, commands...)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.session(x.Session)
+	for i, ack := range x.Acks {
+		delete(s.grants, ack.Epoch)
+		if errs[i] == nil {
+			a.Acked = append(a.Acked, ack.Epoch)
+		}
+	}
+	for i, end := range x.Ends {
+		if err := errs[len(x.Acks)+i]; err != nil {
+			d.log.Info("end dropped: the attempt no longer holds its task", "session", x.Session, "task", end.Ref.String(), "epoch", end.Epoch, "cause", err)
+		}
+		a.Ended = append(a.Ended, end.Epoch)
+	}
+	return nil
+}
+
+// offer adds what is ready for the session to the answer.
+func (d *Dispatcher) offer(ctx context.Context, x protocol.Exchange, a *protocol.Answer) error {
+	d.mu.Lock()
+	s := d.session(x.Session)
+	a.Stops, s.stops = append(a.Stops, s.stops...), nil
+	a.Drain = d.draining
+	free := x.Free - len(s.grants)
+	if d.draining {
+		free = 0
+	}
+	d.mu.Unlock()
+	if free <= 0 {
+		return nil
+	}
+	grants, err := d.ledger.Claim(ctx, x.Session, free, x.Idle)
+	if errors.Is(err, run.ErrStale) {
+		a.Known = false
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	for _, g := range grants {
+		s.grants[g.Epoch] = grant{g.Ref, time.Now()}
+	}
+	d.mu.Unlock()
+	a.Grants = append(a.Grants, grants...)
+	return nil
+}
+
+func (d *Dispatcher) park(x protocol.Exchange) *waiter {
+	w := &waiter{session: x.Session, wake: make(chan struct{}, 1)}
+	d.mu.Lock()
+	d.parked = append(d.parked, w)
+	d.mu.Unlock()
+	return w
+}
+
+func (d *Dispatcher) unpark(w *waiter) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, p := range d.parked {
+		if p == w {
+			d.parked = append(d.parked[:i], d.parked[i+1:]...)
+			break
+		}
+	}
+	select {
+	case <-w.wake: // woken after it had looked: pass the word on
+		d.wakeOne()
+	default:
+	}
+}
+
+// wakeOne wakes one parked exchange; the caller holds mu.
+func (d *Dispatcher) wakeOne() {
+	for _, w := range d.parked {
+		select {
+		case w.wake <- struct{}{}:
+			return
+		default:
+		}
+	}
+}
+
+// Notify takes what the ledger committed. It does not block.
+func (d *Dispatcher) Notify(n ledger.Note) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, stop := range n.Stops {
+		d.session(stop.Session).stops = append(d.session(stop.Session).stops, stop.Epoch)
+		for _, w := range d.parked {
+			if w.session == stop.Session {
+				select {
+				case w.wake <- struct{}{}:
+				default:
+				}
+			}
+		}
+	}
+	if n.Offered.IsZero() {
+		return
+	}
+	if n.Offered.After(time.Now()) {
+		select {
+		case d.early <- struct{}{}:
+		default:
+		}
+		return
+	}
+	d.wakeOne()
+}
+
+// Drain asks every worker to finish and leave.
+func (d *Dispatcher) Drain() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.draining = true
+	for _, w := range d.parked {
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+}
