@@ -1,6 +1,6 @@
 -- tidemill:
 --   mode: view
---
+
 -- How good the predictions of each week were. The AUC is the share of pairs of a
 -- late and a punctual flight in which the late one had the higher score; ties
 -- count half, which is why both ends of each tie's ranks are averaged.

@@ -1,6 +1,6 @@
 -- tidemill:
 --   mode: replace_window
---
+
 -- What became of yesterday's predictions. Cancelled and diverted flights have no
 -- arrival delay and are left out, as they are in training.
 SELECT p.time_hour, p.carrier, p.flight, p.model_version, p.prediction,

@@ -1,7 +1,7 @@
 -- tidemill:
 --   feature: {keys: [origin, dest], event_time: time_hour}
 --   available_after: 6h25m
---
+
 -- How late flights on this route came in: the last one, and the mean of the last 20 within 14 days.
 -- A row is filed under the hour of departure and says what was known once the
 -- last flight of that hour had reported: nothing in it was reported later.
