@@ -43,11 +43,14 @@ type Dispatcher struct {
 }
 
 type session struct {
-	heard  time.Time // monotonic; the last exchange that began or ended
-	open   int       // exchanges under way
-	stops  []int64
-	grants map[int64]grant // unacknowledged
-	ended  bool
+	heard    time.Time // monotonic; the last exchange that began or ended
+	open     int       // exchanges under way
+	stops    []int64
+	slots    int
+	claiming int             // slots for which a claim is under way
+	held     map[int64]bool  // granted and not ended
+	grants   map[int64]grant // of these, unacknowledged
+	ended    bool
 }
 
 type grant struct {
@@ -78,7 +81,11 @@ func (d *Dispatcher) Welcome(ctx context.Context, h protocol.Hello) (known bool,
 	for _, s := range open {
 		if s.ID == h.Session {
 			d.mu.Lock()
-			d.session(h.Session)
+			state := d.session(h.Session)
+			state.slots = h.Slots
+			for _, epoch := range h.Holds {
+				state.held[epoch] = true
+			}
 			d.mu.Unlock()
 			return true, d.reconcile(ctx, h)
 		}
@@ -107,7 +114,7 @@ func (d *Dispatcher) reconcile(ctx context.Context, h protocol.Hello) error {
 func (d *Dispatcher) session(id string) *session {
 	s, ok := d.sessions[id]
 	if !ok {
-		s = &session{heard: time.Now(), grants: map[int64]grant{}}
+		s = &session{heard: time.Now(), grants: map[int64]grant{}, held: map[int64]bool{}}
 		d.sessions[id] = s
 	}
 	return s
@@ -188,6 +195,8 @@ func (d *Dispatcher) record(ctx context.Context, x protocol.Exchange, a *protoco
 		delete(s.grants, ack.Epoch)
 		if errs[i] == nil {
 			a.Acked = append(a.Acked, ack.Epoch)
+		} else {
+			delete(s.held, ack.Epoch)
 		}
 	}
 	for i, end := range x.Ends {
@@ -195,6 +204,7 @@ func (d *Dispatcher) record(ctx context.Context, x protocol.Exchange, a *protoco
 			d.log.Info("end dropped: the attempt no longer holds its task", "session", x.Session, "task", end.Ref.String(), "epoch", end.Epoch, "cause", err)
 		}
 		a.Ended = append(a.Ended, end.Epoch)
+		delete(s.held, end.Epoch)
 	}
 	return nil
 }
@@ -205,15 +215,21 @@ func (d *Dispatcher) offer(ctx context.Context, x protocol.Exchange, a *protocol
 	s := d.session(x.Session)
 	a.Stops, s.stops = append(a.Stops, s.stops...), nil
 	a.Drain = d.draining
-	free := x.Free - len(s.grants)
-	if d.draining {
-		free = 0
-	}
-	d.mu.Unlock()
-	if free <= 0 {
+	free, idle := s.slots-len(s.held)-s.claiming, len(s.held)+s.claiming == 0
+	if d.draining || free <= 0 {
+		d.mu.Unlock()
 		return nil
 	}
-	grants, err := d.ledger.Claim(ctx, x.Session, free, x.Idle)
+	s.claiming += free
+	d.mu.Unlock()
+	grants, err := d.ledger.Claim(ctx, x.Session, free, idle)
+	d.mu.Lock()
+	s.claiming -= free
+	for _, g := range grants {
+		s.held[g.Epoch] = true
+		s.grants[g.Epoch] = grant{g.Ref, time.Now()}
+	}
+	d.mu.Unlock()
 	if errors.Is(err, run.ErrStale) {
 		a.Known = false
 		return nil
@@ -221,11 +237,6 @@ func (d *Dispatcher) offer(ctx context.Context, x protocol.Exchange, a *protocol
 	if err != nil {
 		return err
 	}
-	d.mu.Lock()
-	for _, g := range grants {
-		s.grants[g.Epoch] = grant{g.Ref, time.Now()}
-	}
-	d.mu.Unlock()
 	a.Grants = append(a.Grants, grants...)
 	return nil
 }

@@ -64,6 +64,7 @@ func (d *Dispatcher) returnUnstarted(ctx context.Context) {
 		for epoch, g := range s.grants {
 			if time.Since(g.at) > protocol.Unstarted {
 				delete(s.grants, epoch)
+				delete(s.held, epoch)
 				commands = append(commands, ledger.Command{Ref: g.ref, Event: run.Returned{Epoch: epoch}, Actor: id})
 			}
 		}
@@ -108,7 +109,7 @@ func (d *Dispatcher) End(ctx context.Context, id, reason string, crashed bool) e
 	d.mu.Lock()
 	s := d.session(id)
 	s.ended = true
-	s.grants = map[int64]grant{}
+	s.grants, s.held = map[int64]grant{}, map[int64]bool{}
 	d.mu.Unlock()
 	lost, err := d.ledger.EndSession(ctx, id, reason, crashed)
 	if err != nil {

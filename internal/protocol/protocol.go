@@ -52,7 +52,8 @@ type Welcome struct {
 	Refused      string `json:"refused,omitempty"`
 }
 
-// Exchange is what a worker has to say, and how much work it can take.
+// Exchange is what a worker has to say. The server knows how much work it can
+// take: its slots less what it was granted and has not ended.
 type Exchange struct {
 	Session string `json:"session"`
 	Acks    []Ack  `json:"acks,omitempty"`

@@ -1,0 +1,173 @@
+// Package notify carries what the outbox holds to people: route, limit, send, record.
+//
+// An outbox row is written in the transaction of the state change that it
+// tells of (invariant I6). This package routes it to channels, sends, tries
+// again with back-off, and gives up visibly: a dead letter stays in the ledger.
+// A notification may arrive twice, never not at all; its id is the same both
+// times.
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/core/expr"
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/ledger"
+)
+
+// Message is what a channel sends: an incident at a moment of its life.
+type Message struct {
+	ID       int64           `json:"id"`
+	Action   string          `json:"action"` // firing, resolved, test
+	Incident ledger.Incident `json:"incident"`
+}
+
+// Channel reaches somebody. Send returns what the other side said. An error
+// whose kind is Invalid or Denied is final; every other one is tried again.
+type Channel interface {
+	Send(context.Context, Message) (answer string, err error)
+}
+
+// Ledger is what notify needs of the ledger.
+type Ledger interface {
+	DueNotifications(ctx context.Context, most int) ([]ledger.Notification, error)
+	NextNotification(context.Context) (time.Time, error)
+	RouteNotification(ctx context.Context, n ledger.Notification, bodies map[string]json.RawMessage, channels []string) error
+	SettleNotification(ctx context.Context, id int64, state, answer string, next time.Time) error
+	Incident(ctx context.Context, environment, id string) (ledger.Incident, error)
+}
+
+// Plan is what the live project says about telling people.
+type Plan struct {
+	Routes   []project.Route
+	Channels map[string]Channel
+}
+
+// Back-off between tries: doubling, with half of it as jitter. A message that
+// nobody took for maxAge is a dead letter.
+const (
+	firstWait = 2 * time.Second
+	maxWait   = 5 * time.Minute
+	maxAge    = 24 * time.Hour
+	sendLimit = 20 * time.Second
+)
+
+// Notifier sends what the outbox holds.
+type Notifier struct {
+	Ledger Ledger
+	Plan   func() Plan // the live one
+	Log    *slog.Logger
+	Wake   <-chan struct{}
+}
+
+// Run sends until ctx ends.
+func (n *Notifier) Run(ctx context.Context) error {
+	for {
+		if err := n.sendDue(ctx); err != nil && ctx.Err() == nil {
+			n.Log.Error("send notifications", "cause", err)
+		}
+		wait := time.Minute
+		if next, err := n.Ledger.NextNotification(ctx); err == nil && !next.IsZero() {
+			wait = min(max(time.Until(next), 10*time.Millisecond), wait)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-n.Wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+func (n *Notifier) sendDue(ctx context.Context) error {
+	due, err := n.Ledger.DueNotifications(ctx, 100)
+	if err != nil {
+		return err
+	}
+	plan := n.Plan()
+	for _, one := range due {
+		if one.State == "new" {
+			err = n.route(ctx, plan, one)
+		} else {
+			err = n.send(ctx, plan, one)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// route fixes who hears of it, and what: the incident as it is at this moment.
+func (n *Notifier) route(ctx context.Context, plan Plan, one ledger.Notification) error {
+	incident, err := n.Ledger.Incident(ctx, one.Environment, one.Incident)
+	if err != nil {
+		return err
+	}
+	to := Who(plan.Routes, incident)
+	bodies := map[string]json.RawMessage{}
+	for _, name := range to {
+		body, err := json.Marshal(incident)
+		if err != nil {
+			return fault.New(fault.Internal, "incident %s: %w", incident.ID, err)
+		}
+		bodies[name] = body
+	}
+	return n.Ledger.RouteNotification(ctx, one, bodies, to)
+}
+
+func (n *Notifier) send(ctx context.Context, plan Plan, one ledger.Notification) error {
+	channel, ok := plan.Channels[one.Channel]
+	if !ok {
+		return n.Ledger.SettleNotification(ctx, one.ID, "dead", "the project has no channel "+one.Channel, time.Now())
+	}
+	m := Message{ID: one.ID, Action: one.Action}
+	if err := json.Unmarshal(one.Body, &m.Incident); err != nil {
+		return n.Ledger.SettleNotification(ctx, one.ID, "dead", "the message cannot be read: "+err.Error(), time.Now())
+	}
+	limited, stop := context.WithTimeout(ctx, sendLimit)
+	defer stop()
+	answer, err := channel.Send(limited, m)
+	if err == nil {
+		return n.Ledger.SettleNotification(ctx, one.ID, "sent", answer, time.Now())
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	final := fault.Is(err, fault.Invalid) || fault.Is(err, fault.Denied)
+	if final || time.Since(one.Created) > maxAge {
+		n.Log.Error("notification given up", "channel", one.Channel, "incident", one.Incident, "tries", one.Attempts+1, "cause", err)
+		return n.Ledger.SettleNotification(ctx, one.ID, "dead", err.Error(), time.Now())
+	}
+	wait := min(firstWait<<min(one.Attempts, 20), maxWait)
+	wait = wait/2 + rand.N(wait/2) //nolint:gosec // spreads tries, guards nothing
+	n.Log.Warn("notification not sent, will try again", "channel", one.Channel, "in", wait, "cause", err)
+	return n.Ledger.SettleNotification(ctx, one.ID, "pending", err.Error(), time.Now().Add(wait))
+}
+
+// Who returns the channels that hear of an incident: those of the first route
+// whose condition holds. Nobody where none does.
+func Who(routes []project.Route, i ledger.Incident) []string {
+	values := map[string]any{"severity": i.Severity, "kind": i.Kind, "pipeline": i.Pipeline, "task": i.Task, "owner": i.Owner}
+	for _, r := range routes {
+		if r.When == "" {
+			return r.To
+		}
+		c, err := expr.Compile(expr.ScopeRoute, r.When)
+		if err != nil {
+			continue // check refused it; the next route is better than silence
+		}
+		if ok, err := c.Eval(values); err == nil && ok {
+			return r.To
+		}
+	}
+	return nil
+}

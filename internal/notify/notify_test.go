@@ -1,0 +1,144 @@
+package notify_test
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/ledger"
+	"github.com/tidemill/tidemill/internal/notify"
+)
+
+// receiver refuses the first messages, as a receiver in trouble does.
+type receiver struct {
+	mu     sync.Mutex
+	refuse int
+	with   fault.Kind
+	got    []string
+	ids    []int64
+}
+
+func (r *receiver) Send(_ context.Context, m notify.Message) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids = append(r.ids, m.ID)
+	if r.refuse > 0 {
+		r.refuse--
+		return "", fault.New(r.with, "no")
+	}
+	r.got = append(r.got, m.Action+" "+m.Incident.Kind)
+	return "yes", nil
+}
+
+var late = ledger.Report{Environment: "base", Kind: "late", Severity: "error", Pipeline: "land", Summary: "not ready by 07:00"}
+
+func run(t *testing.T, r *receiver, routes []project.Route, span time.Duration, act func(*ledger.Ledger)) []ledger.Notification {
+	t.Helper()
+	l, err := ledger.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	ctx, stop := context.WithCancel(t.Context())
+	n := notify.Notifier{Ledger: l, Log: slog.New(slog.DiscardHandler), Plan: func() notify.Plan {
+		return notify.Plan{Routes: routes, Channels: map[string]notify.Channel{"oncall": r}}
+	}}
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	act(l)
+	time.Sleep(span) // virtual
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	all, err := l.Notifications(t.Context(), "base", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+var everybody = []project.Route{{When: "severity == 'critical'", To: nil}, {To: []string{"oncall"}}}
+
+func report(t *testing.T, l *ledger.Ledger) {
+	t.Helper()
+	if err := l.Report(t.Context(), late); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnIncidentIsToldOnceAndResolvedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{}
+		run(t, r, everybody, time.Hour, func(l *ledger.Ledger) {
+			report(t, l)
+			report(t, l) // the same cause again
+			time.Sleep(time.Minute + time.Second)
+			if err := l.Resolve(t.Context(), late, "it came"); err != nil {
+				t.Error(err)
+			}
+		})
+		if len(r.got) != 2 || r.got[0] != "firing late" || r.got[1] != "resolved late" {
+			t.Errorf("told %v", r.got)
+		}
+	})
+}
+
+func TestAReceiverInTroubleIsTriedAgainWithTheSameID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{refuse: 4, with: fault.Unavailable}
+		run(t, r, everybody, time.Hour, func(l *ledger.Ledger) { report(t, l) })
+		if len(r.got) != 1 || len(r.ids) != 5 {
+			t.Errorf("told %v in %d tries, want once in 5", r.got, len(r.ids))
+		}
+		for _, id := range r.ids {
+			if id != r.ids[0] {
+				t.Errorf("ids %v differ", r.ids)
+			}
+		}
+	})
+}
+
+func TestWhatNobodyTakesIsAVisibleDeadLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, kind := range []fault.Kind{fault.Invalid, fault.Unavailable} {
+			r := &receiver{refuse: 1 << 30, with: kind}
+			all := run(t, r, everybody, 25*time.Hour, func(l *ledger.Ledger) { report(t, l) })
+			dead := 0
+			for _, n := range all {
+				if n.State == "dead" && n.Channel == "oncall" && n.Answer == "no" {
+					dead++
+				}
+			}
+			if dead != 1 {
+				t.Errorf("%s: %+v, want one dead letter", kind, all)
+			}
+			if kind == fault.Invalid && len(r.ids) != 1 {
+				t.Errorf("a final refusal was tried %d times", len(r.ids))
+			}
+		}
+	})
+}
+
+func TestTheFirstRouteThatMatchesDecides(t *testing.T) {
+	t.Parallel()
+	routes := []project.Route{{When: "severity == 'critical'", To: []string{"pager"}}, {When: "pipeline == 'land'", To: []string{"chat"}}, {To: nil}}
+	for _, c := range []struct {
+		i    ledger.Incident
+		want string
+	}{{ledger.Incident{Severity: "critical", Pipeline: "land"}, "pager"}, {ledger.Incident{Severity: "error", Pipeline: "land"}, "chat"}, {ledger.Incident{Severity: "error", Pipeline: "x"}, ""}} {
+		got := ""
+		if to := notify.Who(routes, c.i); len(to) > 0 {
+			got = to[0]
+		}
+		if got != c.want {
+			t.Errorf("%+v goes to %q, want %q", c.i, got, c.want)
+		}
+	}
+}
