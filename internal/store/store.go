@@ -131,11 +131,20 @@ type TableSpec struct {
 	Contract   string // id@version
 }
 
-// Known says how simulated rows of a feature table came to be known (PROTOCOLS §4.4).
+// Known says how simulated rows of a feature table came to be known (PROTOCOLS
+// §4.4): at the contract's column, else at the due time of the slot whose window
+// holds the event, plus AvailableAfter. It never depends on how a range was cut.
 type Known struct {
-	Column         string        // the contract's known_at column, else empty
-	Boundaries     []time.Time   // schedule boundaries, ascending, from the window's start to one after its end
-	AvailableAfter time.Duration // added to the boundary
+	Column         string // the contract's known_at column, else empty
+	Boundaries     []Boundary
+	AvailableAfter time.Duration
+}
+
+// Boundary is the end of a slot's window with the slot's due time. Boundaries
+// ascend; the first covers the load's window start, the last its end.
+type Boundary struct {
+	End time.Time // the window is [previous End, End)
+	Due time.Time
 }
 
 // Load is one attempt's rows, invisible until Commit, for several tables of one store, quarantine included.

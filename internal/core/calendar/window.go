@@ -7,8 +7,8 @@ import (
 
 // Window is the half-open interval [Start, End) of time that a run is for, in UTC.
 type Window struct {
-	Start time.Time
-	End   time.Time
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
 }
 
 // IsZero says whether the window was never set.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/core/calendar"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 )
@@ -33,21 +34,7 @@ func (k Key) String() string {
 
 // Window is the half-open UTC interval of data that a run is for. The zero
 // window is no window at all.
-type Window struct {
-	Start time.Time `json:"start"`
-	End   time.Time `json:"end"`
-}
-
-// IsZero reports whether there is no window.
-func (w Window) IsZero() bool { return w.Start.IsZero() && w.End.IsZero() }
-
-// Contains reports whether t lies in [start, end).
-func (w Window) Contains(t time.Time) bool { return !t.Before(w.Start) && t.Before(w.End) }
-
-// String is the window as ISO 8601 writes intervals.
-func (w Window) String() string {
-	return w.Start.UTC().Format(time.RFC3339) + "/" + w.End.UTC().Format(time.RFC3339)
-}
+type Window = calendar.Window
 
 // Evidence counts the rows of one table in one load.
 //

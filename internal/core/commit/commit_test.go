@@ -56,13 +56,3 @@ func TestAReceiptSurvivesJSON(t *testing.T) {
 		t.Errorf("changed (-want +got):\n%s", d)
 	}
 }
-
-func TestAWindowIsHalfOpen(t *testing.T) {
-	t.Parallel()
-	w := commit.Window{Start: time.Unix(10, 0), End: time.Unix(20, 0)}
-	for sec, want := range map[int64]bool{9: false, 10: true, 19: true, 20: false} {
-		if got := w.Contains(time.Unix(sec, 0)); got != want {
-			t.Errorf("second %d: %v, want %v", sec, got, want)
-		}
-	}
-}

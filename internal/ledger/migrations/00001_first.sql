@@ -11,8 +11,7 @@ CREATE TABLE pipeline (
   environment TEXT NOT NULL, pipeline TEXT NOT NULL,
   bundle TEXT NOT NULL,
   schedule TEXT NOT NULL DEFAULT '',
-  seen_us BIGINT NOT NULL,
-  mark_us BIGINT,
+  seen_us BIGINT, mark_us BIGINT, newest_start_us BIGINT, newest_end_us BIGINT,
   paused INT NOT NULL DEFAULT 0, paused_by TEXT NOT NULL DEFAULT '', paused_note TEXT NOT NULL DEFAULT '', paused_us BIGINT,
   wake_us BIGINT,
   PRIMARY KEY (environment, pipeline));
@@ -22,7 +21,7 @@ CREATE TABLE slot (
   environment TEXT NOT NULL, pipeline TEXT NOT NULL, due_us BIGINT NOT NULL,
   start_us BIGINT NOT NULL, end_us BIGINT NOT NULL,
   state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
-  until_us BIGINT,
+  first_us BIGINT, into_us BIGINT, schedule TEXT NOT NULL DEFAULT '',
   run TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (environment, pipeline, due_us));
 CREATE INDEX slot_state ON slot (environment, pipeline, state);

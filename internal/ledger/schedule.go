@@ -1,0 +1,274 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/core/calendar"
+	"github.com/tidemill/tidemill/internal/core/commit"
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/slot"
+)
+
+// Activate makes a bundle the live version of an environment. Pipelines that it
+// lacks are never due again; their history stays.
+func (l *Ledger) Activate(ctx context.Context, environment, bundle string, pipelines []string) error {
+	return l.write(ctx, func(tx *Tx) error {
+		if err := tx.exec(`INSERT INTO bundle (environment, hash, created_us) VALUES ($1, $2, $3) ON CONFLICT (environment, hash) DO NOTHING`,
+			environment, bundle, us(tx.now)); err != nil {
+			return err
+		}
+		if err := tx.exec(`UPDATE pipeline SET bundle = '', wake_us = NULL WHERE environment = $1`, environment); err != nil {
+			return err
+		}
+		for _, p := range pipelines {
+			if err := tx.exec(`INSERT INTO pipeline (environment, pipeline, bundle, wake_us) VALUES ($1, $2, $3, $4)
+				ON CONFLICT (environment, pipeline) DO UPDATE SET bundle = excluded.bundle, wake_us = excluded.wake_us`,
+				environment, p, bundle, us(tx.now)); err != nil {
+				return err
+			}
+		}
+		tx.note.Slots = true
+		return nil
+	})
+}
+
+// Due lists the pipelines whose slots must be decided now, and when the next one must be.
+func (l *Ledger) Due(ctx context.Context, environment string) (pipelines []string, next time.Time, err error) {
+	now := us(l.Now())
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT pipeline FROM pipeline WHERE environment = $1 AND wake_us <= $2 ORDER BY wake_us, pipeline`), environment, now)
+	if pipelines, err = scanAll(rows, err, scanText); err != nil {
+		return nil, time.Time{}, err
+	}
+	var wake sql.NullInt64
+	err = l.reader.QueryRowContext(ctx, l.engine.text(`SELECT min(wake_us) FROM pipeline WHERE environment = $1 AND wake_us > $2`), environment, now).Scan(&wake)
+	return pipelines, optionalAt(wake), err
+}
+
+// Decider decides from what the ledger knows. It fills in what only files know.
+type Decider func(p slot.Pipeline, now time.Time) (slot.Decision, error)
+
+// Decide loads a pipeline, asks decide, and writes the decision together with
+// the runs that it starts, in one transaction (I1).
+func (l *Ledger) Decide(ctx context.Context, environment, pipeline string, decide Decider, newRun func(slot.Slot) NewRun) (slot.Decision, error) {
+	var d slot.Decision
+	err := l.write(ctx, func(tx *Tx) error {
+		p, err := tx.slotPipeline(environment, pipeline)
+		if err != nil {
+			return err
+		}
+		if d, err = decide(p, tx.now); err != nil {
+			return err
+		}
+		return tx.saveDecision(environment, pipeline, d, newRun)
+	})
+	return d, err
+}
+
+func (tx *Tx) slotPipeline(environment, pipeline string) (slot.Pipeline, error) {
+	var p slot.Pipeline
+	var seen, mark, start, end sql.NullInt64
+	var paused int
+	var note string
+	err := tx.queryRow(`SELECT schedule, seen_us, mark_us, newest_start_us, newest_end_us, paused, paused_note FROM pipeline
+		WHERE environment = $1 AND pipeline = $2`+tx.ledger.engine.forUpdate, environment, pipeline).
+		Scan(&p.Known, &seen, &mark, &start, &end, &paused, &note)
+	if errors.Is(err, sql.ErrNoRows) {
+		return p, fault.New(fault.NotFound, "no pipeline %s", pipeline)
+	}
+	if err != nil {
+		return p, err
+	}
+	p.Seen, p.Mark, p.Paused = optionalAt(seen), optionalAt(mark), paused != 0
+	p.Newest = calendar.Window{Start: optionalAt(start), End: optionalAt(end)}
+	rows, err := tx.query(`SELECT due_us, start_us, end_us, state, reason, first_us, into_us, schedule FROM slot
+		WHERE environment = $1 AND pipeline = $2 AND (state IN ('expected', 'queued', 'blocked') OR state = 'skipped' AND reason = $3) ORDER BY due_us`,
+		environment, pipeline, slot.ReasonPaused)
+	open, err := scanAll(rows, err, scanSlot)
+	if err != nil {
+		return p, err
+	}
+	for _, s := range open {
+		switch s.State {
+		case slot.Expected:
+			p.Future = s
+		case slot.Queued, slot.Blocked:
+			p.Waiting = append(p.Waiting, s)
+		default:
+			p.Suspended = append(p.Suspended, s)
+		}
+	}
+	rows, err = tx.query(`SELECT run, start_us, end_us, cancel_by FROM run
+		WHERE environment = $1 AND pipeline = $2 AND kind = 'scheduled' AND state IN ('queued', 'running') ORDER BY start_us`, environment, pipeline)
+	p.Running, err = scanAll(rows, err, func(r *sql.Rows) (slot.Run, error) {
+		var one slot.Run
+		var start, end int64
+		var by string
+		err := r.Scan(&one.ID, &start, &end, &by)
+		one.Window, one.Cancelling = calendar.Window{Start: at(start), End: at(end)}, by != ""
+		return one, err
+	})
+	return p, err
+}
+
+func scanSlot(r *sql.Rows) (slot.Slot, error) {
+	var s slot.Slot
+	var due, start, end int64
+	var first, into sql.NullInt64
+	err := r.Scan(&due, &start, &end, &s.State, &s.Reason, &first, &into, &s.Schedule)
+	s.Due, s.Window = at(due), calendar.Window{Start: at(start), End: at(end)}
+	s.First, s.Into = optionalAt(first), optionalAt(into)
+	return s, err
+}
+
+func (tx *Tx) saveDecision(environment, pipeline string, d slot.Decision, newRun func(slot.Slot) NewRun) error {
+	runs := map[int64]string{}
+	for _, s := range d.Start {
+		runs[us(s.Due)] = NewID(tx.now)
+	}
+	for _, s := range d.Write {
+		if err := tx.exec(`INSERT INTO slot (environment, pipeline, due_us, start_us, end_us, state, reason, first_us, into_us, schedule, run)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+			ON CONFLICT (environment, pipeline, due_us) DO UPDATE SET start_us = excluded.start_us, end_us = excluded.end_us, state = excluded.state,
+				reason = excluded.reason, first_us = excluded.first_us, into_us = excluded.into_us, schedule = excluded.schedule, run = excluded.run`,
+			environment, pipeline, us(s.Due), us(s.Window.Start), us(s.Window.End), s.State, s.Reason,
+			optionalUS(s.First), optionalUS(s.Into), s.Schedule, runs[us(s.Due)]); err != nil {
+			return err
+		}
+		if s.State == slot.Missed {
+			if err := tx.report(Report{
+				Environment: environment, Kind: "missed_slot", Severity: "warning", Pipeline: pipeline,
+				Summary: "the slot due " + s.Due.UTC().Format(time.RFC3339) + " was missed: " + s.Reason,
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	if err := tx.exec(`UPDATE pipeline SET schedule = $3, seen_us = $4, mark_us = $5, newest_start_us = $6, newest_end_us = $7, wake_us = $8
+		WHERE environment = $1 AND pipeline = $2`,
+		environment, pipeline, d.Known, optionalUS(d.Seen), optionalUS(d.Mark), optionalUS(d.Newest.Start), optionalUS(d.Newest.End), optionalUS(d.Wake)); err != nil {
+		return err
+	}
+	for _, c := range d.Cancel {
+		if err := tx.cancelRun(environment, c.Run, c.Reason); err != nil {
+			return err
+		}
+	}
+	for _, s := range d.Start {
+		n := newRun(s)
+		n.ID, n.Kind, n.Due, n.Environment, n.Pipeline = runs[us(s.Due)], KindScheduled, s.Due, environment, pipeline
+		n.Window = commit.Window{Start: s.Window.Start, End: s.Window.End}
+		if err := tx.createRun(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SetPaused pauses or resumes a pipeline, with a note of who and why. Its slots are decided anew at once.
+func (l *Ledger) SetPaused(ctx context.Context, environment, pipeline string, paused bool, by, note string) error {
+	return l.write(ctx, func(tx *Tx) error {
+		n, err := tx.execCount(`UPDATE pipeline SET paused = $3, paused_by = $4, paused_note = $5, paused_us = $6, wake_us = $6
+			WHERE environment = $1 AND pipeline = $2`, environment, pipeline, flag(paused), by, note, us(tx.now))
+		if err == nil && n == 0 {
+			return fault.New(fault.NotFound, "no pipeline %s", pipeline)
+		}
+		tx.note.Slots = true
+		return err
+	})
+}
+
+// moveMark moves the mark of an unscheduled pipeline to the end of a manual run's window.
+func (tx *Tx) moveMark(environment, pipeline string, w commit.Window) error {
+	return tx.exec(`UPDATE pipeline SET mark_us = $3, newest_start_us = $4, newest_end_us = $3 WHERE environment = $1 AND pipeline = $2`,
+		environment, pipeline, us(w.End), us(w.Start))
+}
+
+// CreateManual creates a run whose window choose picks from what the ledger
+// knows of the pipeline; moves says that the mark goes to the window's end.
+func (l *Ledger) CreateManual(ctx context.Context, n NewRun, choose func(p slot.Pipeline, now time.Time) (w calendar.Window, moves bool, err error)) (commit.Window, error) {
+	var chosen commit.Window
+	err := l.write(ctx, func(tx *Tx) error {
+		p, err := tx.slotPipeline(n.Environment, n.Pipeline)
+		if err != nil {
+			return err
+		}
+		w, moves, err := choose(p, tx.now)
+		if err != nil {
+			return err
+		}
+		chosen = commit.Window{Start: w.Start, End: w.End}
+		if moves {
+			if err := tx.moveMark(n.Environment, n.Pipeline, chosen); err != nil {
+				return err
+			}
+		}
+		n.Window = chosen
+		return tx.createRun(n)
+	})
+	return chosen, err
+}
+
+// PipelineInfo is what the ledger knows of a pipeline.
+type PipelineInfo struct {
+	Pipeline   string
+	Bundle     string // empty: the live project has no such pipeline
+	Paused     bool
+	PausedBy   string
+	PausedNote string
+	PausedAt   time.Time
+	Mark       time.Time
+	Wake       time.Time
+}
+
+// Pipelines lists the pipelines that an environment has or had.
+func (l *Ledger) Pipelines(ctx context.Context, environment string) ([]PipelineInfo, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT pipeline, bundle, paused, paused_by, paused_note, paused_us, mark_us, wake_us
+		FROM pipeline WHERE environment = $1 ORDER BY pipeline`), environment)
+	return scanAll(rows, err, func(r *sql.Rows) (PipelineInfo, error) {
+		var p PipelineInfo
+		var paused int
+		var pausedAt, mark, wake sql.NullInt64
+		err := r.Scan(&p.Pipeline, &p.Bundle, &paused, &p.PausedBy, &p.PausedNote, &pausedAt, &mark, &wake)
+		p.Paused, p.PausedAt, p.Mark, p.Wake = paused != 0, optionalAt(pausedAt), optionalAt(mark), optionalAt(wake)
+		return p, err
+	})
+}
+
+// SlotInfo is a slot with its run.
+type SlotInfo struct {
+	slot.Slot
+	Run string
+}
+
+// Slots lists the newest slots of a pipeline, the newest first.
+func (l *Ledger) Slots(ctx context.Context, environment, pipeline string, most int) ([]SlotInfo, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT due_us, start_us, end_us, state, reason, first_us, into_us, schedule, run FROM slot
+		WHERE environment = $1 AND pipeline = $2 ORDER BY due_us DESC LIMIT $3`), environment, pipeline, most)
+	return scanAll(rows, err, func(r *sql.Rows) (SlotInfo, error) {
+		var i SlotInfo
+		var due, start, end int64
+		var first, into sql.NullInt64
+		err := r.Scan(&due, &start, &end, &i.State, &i.Reason, &first, &into, &i.Schedule, &i.Run)
+		i.Due, i.Window = at(due), calendar.Window{Start: at(start), End: at(end)}
+		i.First, i.Into = optionalAt(first), optionalAt(into)
+		return i, err
+	})
+}
+
+// RecordedWindows lists the windows that slots of a pipeline settled within a range, in order; backfills reuse them.
+func (l *Ledger) RecordedWindows(ctx context.Context, environment, pipeline string, within commit.Window) ([]calendar.Window, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT due_us, start_us, end_us, state, reason, first_us, into_us, schedule FROM slot
+		WHERE environment = $1 AND pipeline = $2 AND start_us < $4 AND end_us > $3 AND first_us IS NULL ORDER BY start_us`),
+		environment, pipeline, us(within.Start), us(within.End))
+	slots, err := scanAll(rows, err, scanSlot)
+	var out []calendar.Window
+	for _, s := range slots {
+		if s.OwnsWindow() {
+			out = append(out, s.Window)
+		}
+	}
+	return out, err
+}
