@@ -199,8 +199,19 @@ func scanText(r *sql.Rows) (string, error) {
 }
 
 // runEnded follows the end of a run: the next one's turn, and a backfill's end.
-func (tx *Tx) runEnded(h run.Header, _ run.State) ([]Command, error) {
+func (tx *Tx) runEnded(h run.Header, state run.State) ([]Command, error) {
 	tx.note.Ended = append(tx.note.Ended, RunRef{h.Environment, h.ID})
+	tx.note.Slots = true // overlap policies wait for it
+	if err := tx.exec(`UPDATE pipeline SET wake_us = $3 WHERE environment = $1 AND pipeline = $2 AND bundle <> ''
+		AND EXISTS (SELECT 1 FROM slot WHERE environment = $1 AND pipeline = $2 AND state IN ('queued', 'blocked'))`,
+		h.Environment, h.Pipeline, us(tx.now)); err != nil {
+		return nil, err
+	}
+	if state == run.Succeeded { // incidents of the run as a whole, such as late
+		if err := tx.leave(h.Environment, h.Pipeline, "", h.Window, "run "+h.ID+" succeeded"); err != nil {
+			return nil, err
+		}
+	}
 	var backfill string
 	if err := tx.queryRow(`SELECT backfill FROM run WHERE environment = $1 AND run = $2`, h.Environment, h.ID).Scan(&backfill); err != nil {
 		return nil, err

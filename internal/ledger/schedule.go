@@ -272,3 +272,27 @@ func (l *Ledger) RecordedWindows(ctx context.Context, environment, pipeline stri
 	}
 	return out, err
 }
+
+// OpenRun is a scheduled run that has not ended and is not known to be late.
+type OpenRun struct {
+	RunRef
+	Pipeline string
+	Due      time.Time
+	Window   commit.Window
+}
+
+// Overdue lists the scheduled runs that have not ended and belong to no incident of kind late.
+func (l *Ledger) Overdue(ctx context.Context, environment string) ([]OpenRun, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT r.environment, r.run, r.pipeline, r.due_us, r.start_us, r.end_us FROM run r
+		WHERE r.environment = $1 AND r.state IN ('queued', 'running') AND r.kind = 'scheduled' AND r.due_us IS NOT NULL
+			AND NOT EXISTS (SELECT 1 FROM incident_run x JOIN incident i ON i.environment = x.environment AND i.incident = x.incident
+				WHERE x.environment = r.environment AND x.run = r.run AND i.kind = 'late')
+		ORDER BY r.due_us`), environment)
+	return scanAll(rows, err, func(r *sql.Rows) (OpenRun, error) {
+		var o OpenRun
+		var due, start, end int64
+		err := r.Scan(&o.Environment, &o.Run, &o.Pipeline, &due, &start, &end)
+		o.Due, o.Window = at(due), commit.Window{Start: at(start), End: at(end)}
+		return o, err
+	})
+}

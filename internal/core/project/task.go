@@ -72,6 +72,8 @@ type Read struct {
 	Alias    string        `json:"alias,omitempty"`    // of the model; empty: the newest version
 	Wait     bool          `json:"wait,omitempty"`     // the run waits until the table covers its window
 	External bool          `json:"external,omitempty"` // nobody in the project writes it
+	Producer string        `json:"producer,omitempty"` // pipeline/task that writes it
+	Feature  bool          `json:"feature,omitempty"`  // read as of moments, through a feature set
 	Place    problem.Place `json:"place,omitzero"`
 }
 
