@@ -97,3 +97,15 @@ func (l *Ledger) Pin(ctx context.Context, environment, id string) (run.Pin, erro
 func (l *Ledger) SavePin(ctx context.Context, environment, runID string, p run.Pin) error {
 	return l.write(ctx, func(tx *Tx) error { return tx.savePin(environment, runID, p) })
 }
+
+// AttemptOf returns the number of the attempt that made a model version.
+func (l *Ledger) AttemptOf(ctx context.Context, environment string, m ModelInfo) (int, error) {
+	var attempt int
+	err := l.reader.QueryRowContext(ctx, l.engine.text(`SELECT a.attempt FROM attempt a JOIN model m
+			ON m.environment = a.environment AND m.run = a.run AND m.task = a.task AND m.epoch = a.epoch
+		WHERE m.environment = $1 AND m.model = $2 AND m.version = $3`), environment, m.Name, m.Version).Scan(&attempt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, fault.New(fault.NotFound, "the attempt that made %s:%d is no longer in the history", m.Name, m.Version)
+	}
+	return attempt, err
+}

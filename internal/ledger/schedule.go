@@ -159,7 +159,7 @@ func (tx *Tx) saveDecision(environment, pipeline string, d slot.Decision, newRun
 	for _, s := range d.Start {
 		n := newRun(s)
 		n.ID, n.Kind, n.Due, n.Environment, n.Pipeline = runs[us(s.Due)], KindScheduled, s.Due, environment, pipeline
-		n.Window = commit.Window{Start: s.Window.Start, End: s.Window.End}
+		n.Window = s.Window
 		if err := tx.createRun(n); err != nil {
 			return err
 		}
@@ -188,18 +188,18 @@ func (tx *Tx) moveMark(environment, pipeline string, w commit.Window) error {
 
 // CreateManual creates a run whose window choose picks from what the ledger
 // knows of the pipeline; moves says that the mark goes to the window's end.
-func (l *Ledger) CreateManual(ctx context.Context, n NewRun, choose func(p slot.Pipeline, now time.Time) (w calendar.Window, moves bool, err error)) (commit.Window, error) {
+func (l *Ledger) CreateManual(ctx context.Context, n NewRun, choose func(p slot.Pipeline, now time.Time) (w calendar.Window, tasks []NewTask, moves bool, err error)) (commit.Window, error) {
 	var chosen commit.Window
 	err := l.write(ctx, func(tx *Tx) error {
 		p, err := tx.slotPipeline(n.Environment, n.Pipeline)
 		if err != nil {
 			return err
 		}
-		w, moves, err := choose(p, tx.now)
+		w, tasks, moves, err := choose(p, tx.now)
 		if err != nil {
 			return err
 		}
-		chosen = commit.Window{Start: w.Start, End: w.End}
+		chosen, n.Tasks = w, tasks
 		if moves {
 			if err := tx.moveMark(n.Environment, n.Pipeline, chosen); err != nil {
 				return err

@@ -1,0 +1,211 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/ledger"
+)
+
+// Client speaks to the server of a project over its unix socket.
+type Client struct{ http *http.Client }
+
+// NewClient returns a client of the server on a unix socket.
+func NewClient(socket string) *Client {
+	return &Client{&http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", socket)
+		},
+	}}}
+}
+
+// Close closes idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Do sends a request and returns the answer's body, which the caller closes.
+func (c *Client) Do(ctx context.Context, method, path string, body io.Reader) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://tidemill"+path, body)
+	if err != nil {
+		return nil, fault.New(fault.Internal, "%s %s: %w", method, path, err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "the server does not answer: %w", err)
+	}
+	if resp.StatusCode/100 == 2 {
+		return resp.Body, nil
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	var e Error
+	if json.Unmarshal(text, &e) == nil && e.Kind.Known() {
+		return nil, fault.New(e.Kind, "%s", e.Error)
+	}
+	return nil, fault.New(fault.Internal, "the server answered %s: %s", resp.Status, strings.TrimSpace(string(text)))
+}
+
+// call sends in as JSON (nothing, where it is nil) and reads the answer into out.
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return fault.New(fault.Internal, "%s %s: %w", method, path, err)
+		}
+		body = bytes.NewReader(b)
+	}
+	answer, err := c.Do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Close() }()
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(answer).Decode(out); err != nil {
+		return fault.New(fault.Internal, "answer to %s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// Status asks the server about itself.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.call(ctx, http.MethodGet, "/api/v1/status", nil, &s)
+}
+
+// Stop asks the server to end: drain lets what runs end first.
+func (c *Client) Stop(ctx context.Context, drain bool) error {
+	return c.call(ctx, http.MethodPost, "/api/v1/stop?drain="+strconv.FormatBool(drain), nil, nil)
+}
+
+// Reload has the server read the project folder now.
+func (c *Client) Reload(ctx context.Context) (s Status, err error) {
+	return s, c.call(ctx, http.MethodPost, "/api/v1/reload", nil, &s)
+}
+
+// StartRun creates a run.
+func (c *Client) StartRun(ctx context.Context, r RunRequest) (out Run, err error) {
+	return out, c.call(ctx, http.MethodPost, "/api/v1/runs", r, &out)
+}
+
+// Runs lists runs, the newest first.
+func (c *Client) Runs(ctx context.Context, pipeline, state, backfill string, most int) (out []Run, err error) {
+	q := url.Values{"pipeline": {pipeline}, "state": {state}, "backfill": {backfill}, "most": {strconv.Itoa(most)}}
+	return out, c.call(ctx, http.MethodGet, "/api/v1/runs?"+q.Encode(), nil, &out)
+}
+
+// Run returns a run with its tasks and attempts.
+func (c *Client) Run(ctx context.Context, id string) (out Run, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/runs/"+url.PathEscape(id), nil, &out)
+}
+
+// CancelRun cancels a run.
+func (c *Client) CancelRun(ctx context.Context, id, by string) error {
+	return c.call(ctx, http.MethodPost, "/api/v1/runs/"+url.PathEscape(id)+"/cancel?by="+url.QueryEscape(by), nil, nil)
+}
+
+// Rerun runs tasks of a run again and returns their names.
+func (c *Client) Rerun(ctx context.Context, id string, r RerunRequest) (out []string, err error) {
+	return out, c.call(ctx, http.MethodPost, "/api/v1/runs/"+url.PathEscape(id)+"/rerun", r, &out)
+}
+
+// Log opens an attempt's log; attempt 0 is the newest. The caller closes it.
+func (c *Client) Log(ctx context.Context, id, task string, index, attempt int, follow bool) (io.ReadCloser, error) {
+	q := url.Values{"index": {strconv.Itoa(index)}, "attempt": {strconv.Itoa(attempt)}, "follow": {strconv.FormatBool(follow)}}
+	return c.Do(ctx, http.MethodGet, "/api/v1/runs/"+url.PathEscape(id)+"/logs/"+url.PathEscape(task)+"?"+q.Encode(), nil)
+}
+
+// SetAside marks a task accepted or skipped.
+func (c *Client) SetAside(ctx context.Context, r SetAsideRequest) error {
+	return c.call(ctx, http.MethodPost, "/api/v1/set-aside", r, nil)
+}
+
+// Pipelines lists the pipelines of the live project.
+func (c *Client) Pipelines(ctx context.Context) (out []Pipeline, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/pipelines", nil, &out)
+}
+
+// Slots lists the newest slots of a pipeline.
+func (c *Client) Slots(ctx context.Context, pipeline string, most int) (out []Slot, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/pipelines/"+url.PathEscape(pipeline)+"/slots?most="+strconv.Itoa(most), nil, &out)
+}
+
+// Published lists what the tables of a pipeline cover.
+func (c *Client) Published(ctx context.Context, pipeline string) (out map[string][]Wait, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/pipelines/"+url.PathEscape(pipeline)+"/published", nil, &out)
+}
+
+// SetPaused pauses or resumes a pipeline.
+func (c *Client) SetPaused(ctx context.Context, pipeline string, r PauseRequest) error {
+	return c.call(ctx, http.MethodPost, "/api/v1/pipelines/"+url.PathEscape(pipeline)+"/pause", r, nil)
+}
+
+// SkipSlot ends a slot that has not started.
+func (c *Client) SkipSlot(ctx context.Context, pipeline, due, note string) error {
+	q := url.Values{"due": {due}, "note": {note}}
+	return c.call(ctx, http.MethodPost, "/api/v1/pipelines/"+url.PathEscape(pipeline)+"/skip?"+q.Encode(), nil, nil)
+}
+
+// StartBackfill creates a backfill, or says what it would do.
+func (c *Client) StartBackfill(ctx context.Context, r BackfillRequest) (out Backfill, err error) {
+	return out, c.call(ctx, http.MethodPost, "/api/v1/backfills", r, &out)
+}
+
+// Backfills lists backfills, the newest first.
+func (c *Client) Backfills(ctx context.Context) (out []Backfill, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/backfills", nil, &out)
+}
+
+// CancelBackfill cancels what has not ended of a backfill.
+func (c *Client) CancelBackfill(ctx context.Context, id, by string) (n int, err error) {
+	return n, c.call(ctx, http.MethodPost, "/api/v1/backfills/"+url.PathEscape(id)+"/cancel?by="+url.QueryEscape(by), nil, &n)
+}
+
+// Why asks why a run, a task (RUN/TASK), a pipeline or a slot (PIPELINE@DUE) waits or ended.
+func (c *Client) Why(ctx context.Context, what string) (out Why, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/why?what="+url.QueryEscape(what), nil, &out)
+}
+
+// Incidents lists incidents, the newest first.
+func (c *Client) Incidents(ctx context.Context, resolvedToo bool) (out []ledger.Incident, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/incidents?resolved="+strconv.FormatBool(resolvedToo), nil, &out)
+}
+
+// Notifications lists what was sent, waits or was given up.
+func (c *Client) Notifications(ctx context.Context, most int) (out []ledger.Notification, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/notifications?most="+strconv.Itoa(most), nil, &out)
+}
+
+// AlertTest sends a trigger and a resolve over the channels of a route.
+func (c *Client) AlertTest(ctx context.Context, channel string) (out []AlertTest, err error) {
+	return out, c.call(ctx, http.MethodPost, "/api/v1/alerts/test?channel="+url.QueryEscape(channel), nil, &out)
+}
+
+// Models lists model versions, the newest first; model may be empty.
+func (c *Client) Models(ctx context.Context, model string) (out []Model, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/models?model="+url.QueryEscape(model), nil, &out)
+}
+
+// Promote moves an alias of a model.
+func (c *Client) Promote(ctx context.Context, r PromoteRequest) error {
+	return c.call(ctx, http.MethodPost, "/api/v1/models/promote", r, nil)
+}
+
+// Door sends a request to the worker that owns the warehouse; the caller closes the answer.
+func (c *Client) Door(ctx context.Context, path string, in any) (io.ReadCloser, error) {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return nil, fault.New(fault.Internal, "%s: %w", path, err)
+	}
+	return c.Do(ctx, http.MethodPost, "/api/v1/door"+path, bytes.NewReader(b))
+}

@@ -1,0 +1,118 @@
+// Package why makes the sentences that say why something waits, or how it ended.
+//
+// The same text goes to the command line, the API and the UI. The functions are
+// given facts by whoever decides, and make words of them; they decide nothing.
+package why
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/core/calendar"
+)
+
+// Reason is one thing that holds something back.
+type Reason struct {
+	Text  string
+	Since time.Time
+	Next  string // what to do, or when it goes on by itself
+}
+
+// Upstream: the task waits for others of its run.
+func Upstream(names []string, since time.Time) Reason {
+	return Reason{
+		Text: fmt.Sprintf("waits for %s of the same run", list(names)), Since: since,
+		Next: "starts by itself when they have ended well",
+	}
+}
+
+// Window: the task waits until another pipeline's table covers a window.
+func Window(table string, w calendar.Window, producer string, since time.Time) Reason {
+	next := "nobody in the live project writes the table; give it a writer, or say wait: none"
+	if producer != "" {
+		next = fmt.Sprintf("starts by itself when %s has published it; look at: tidemill why %s", producer, producer)
+	}
+	return Reason{Text: fmt.Sprintf("waits until %s covers %s", table, w), Since: since, Next: next}
+}
+
+// Turn: the run waits for earlier runs of its pipeline.
+func Turn(running []string, since time.Time) Reason {
+	return Reason{
+		Text: fmt.Sprintf("waits its turn behind %s", list(running)), Since: since,
+		Next: "starts by itself when the earlier run has ended (overlap: queue)",
+	}
+}
+
+// Worker: the task is ready and no worker has taken it.
+func Worker(workers, slots, busy int, since time.Time) Reason {
+	r := Reason{Since: since, Next: "starts by itself when a slot is free"}
+	switch {
+	case workers == 0:
+		r.Text, r.Next = "is ready, and no worker is connected", "the server starts its home worker by itself; look at its log if that takes more than seconds"
+	case busy >= slots:
+		r.Text = fmt.Sprintf("is ready, and all %d slots of %d worker(s) are taken", slots, workers)
+	default:
+		r.Text, r.Next = "is ready and is being handed to a worker", "starts within moments"
+	}
+	return r
+}
+
+// Backoff: the task rests between attempts.
+func Backoff(reason string, until time.Time) Reason {
+	return Reason{Text: "rests after " + reason, Next: "tries again by itself at " + until.UTC().Format(time.RFC3339)}
+}
+
+// Closing: the task's publish key is being closed.
+func Closing() Reason {
+	return Reason{Text: "is being closed in its store, because an attempt of it may still have been publishing", Next: "ends by itself"}
+}
+
+// Paused: the pipeline is paused.
+func Paused(by, note string, since time.Time) Reason {
+	text := "the pipeline is paused"
+	if by != "" {
+		text += " by " + by
+	}
+	if note != "" {
+		text += ": " + note
+	}
+	return Reason{Text: text, Since: since, Next: "goes on after: tidemill resume"}
+}
+
+// NotDue: the next slot has not come.
+func NotDue(due time.Time, w calendar.Window) Reason {
+	return Reason{Text: fmt.Sprintf("is next due at %s, for the window %s", due.UTC().Format(time.RFC3339), w), Next: "starts by itself then"}
+}
+
+// NoSchedule: nobody but a person starts it.
+func NoSchedule(pipeline string) Reason {
+	return Reason{Text: "has no schedule", Next: "starts with: tidemill run " + pipeline}
+}
+
+// Definition: the pipeline's files are broken.
+func Definition(place, message string) Reason {
+	return Reason{Text: "its files have an error: " + place + ": " + message, Next: "mend the file; the last good version runs on"}
+}
+
+// Ended: how something ended.
+func Ended(state, reason string, at time.Time, next string) Reason {
+	text := "ended " + state
+	if reason != "" {
+		text += ": " + reason
+	}
+	return Reason{Text: text, Since: at, Next: next}
+}
+
+// Running: it runs.
+func Running(attempt int, since time.Time) Reason {
+	return Reason{Text: fmt.Sprintf("is running, attempt %d", attempt), Since: since}
+}
+
+func list(names []string) string {
+	const most = 4
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,127 @@
+package httpd
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/slot"
+	"github.com/tidemill/tidemill/internal/ledger"
+)
+
+func (s *Server) pipelineRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /api/v1/pipelines", handle(s.listPipelines))
+	mux.HandleFunc("GET /api/v1/pipelines/{pipeline}/slots", handle(func(ctx context.Context, r *http.Request) ([]api.Slot, error) {
+		list, err := s.Ledger.Slots(ctx, s.Environment, r.PathValue("pipeline"), number(r, "most", 20))
+		out := make([]api.Slot, 0, len(list))
+		for _, i := range list {
+			out = append(out, slotOf(i))
+		}
+		return out, err
+	}))
+	mux.HandleFunc("GET /api/v1/pipelines/{pipeline}/published", handle(s.published))
+	mux.HandleFunc("POST /api/v1/pipelines/{pipeline}/pause", take(func(ctx context.Context, r *http.Request, in api.PauseRequest) (struct{}, error) {
+		return struct{}{}, s.Ledger.SetPaused(ctx, s.Environment, r.PathValue("pipeline"), in.Paused, in.By, in.Note)
+	}))
+	mux.HandleFunc("POST /api/v1/pipelines/{pipeline}/skip", handle(s.skipSlot))
+}
+
+func (s *Server) listPipelines(ctx context.Context, _ *http.Request) ([]api.Pipeline, error) {
+	p, _ := s.Catalog.Live()
+	if p == nil {
+		return nil, fault.New(fault.Invalid, "the project has no good version yet; see: tidemill check")
+	}
+	known, err := s.Ledger.Pipelines(ctx, s.Environment)
+	if err != nil {
+		return nil, err
+	}
+	facts := map[string]ledger.PipelineInfo{}
+	for _, k := range known {
+		facts[k.Pipeline] = k
+	}
+	out := make([]api.Pipeline, 0, len(p.Pipelines))
+	for _, pl := range p.Pipelines {
+		k := facts[pl.Name]
+		one := api.Pipeline{Name: pl.Name, Owner: pl.Owner, Paused: k.Paused, Mark: k.Mark}
+		if k.Paused {
+			one.PausedBy, one.Note = k.PausedBy, k.PausedNote
+		}
+		switch {
+		case pl.Schedule.Cron != "":
+			one.Schedule = pl.Schedule.Cron + " " + pl.Schedule.Timezone
+		case pl.Schedule.Every > 0:
+			one.Schedule = "every " + pl.Schedule.Every.String()
+		default:
+			one.Schedule = "manual"
+		}
+		for _, t := range pl.Tasks {
+			one.Tasks = append(one.Tasks, t.Name)
+		}
+		slots, err := s.Ledger.Slots(ctx, s.Environment, pl.Name, 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(slots) == 1 && slots[0].State == slot.Expected {
+			one.Next = slots[0].Due
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+func slotOf(i ledger.SlotInfo) api.Slot {
+	return api.Slot{Due: i.Due, First: i.First, Window: i.Window, State: string(i.State), Reason: i.Reason, Run: i.Run}
+}
+
+func (s *Server) published(ctx context.Context, r *http.Request) (map[string][]api.Wait, error) {
+	_, pl, _, err := s.live(r.PathValue("pipeline"))
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]api.Wait{}
+	for _, t := range pl.Tasks {
+		for _, w := range t.Writes {
+			intervals, err := s.Ledger.Published(ctx, s.Environment, w.Table.String())
+			if err != nil {
+				return nil, err
+			}
+			for _, i := range intervals {
+				out[w.Table.String()] = append(out[w.Table.String()], api.Wait{Table: w.Table.String(), Window: i})
+			}
+		}
+	}
+	return out, nil
+}
+
+// skipSlot ends a slot before it starts, by a person's word.
+func (s *Server) skipSlot(ctx context.Context, r *http.Request) (struct{}, error) {
+	_, pl, _, err := s.live(r.PathValue("pipeline"))
+	if err != nil {
+		return struct{}{}, err
+	}
+	timetable, err := pl.Schedule.Timetable()
+	if err != nil {
+		return struct{}{}, err
+	}
+	reason := strings.TrimSpace("by a person: " + r.URL.Query().Get("note"))
+	_, err = s.Ledger.Decide(ctx, s.Environment, pl.Name, func(known slot.Pipeline, _ time.Time) (slot.Decision, error) {
+		known.Timetable = timetable
+		due := known.Future.Due
+		if text := r.URL.Query().Get("due"); text != "" {
+			var err error
+			if due, err = time.Parse(time.RFC3339, text); err != nil {
+				return slot.Decision{}, fault.New(fault.Invalid, "due %q is no instant in RFC 3339", text)
+			}
+		}
+		d, err := slot.Skip(known, due, reason)
+		if err != nil {
+			return d, fault.New(fault.Conflict, "%w", err)
+		}
+		d.Wake = time.Now() // the next slot is expected at once
+		return d, nil
+	}, nil)
+	return struct{}{}, err
+}

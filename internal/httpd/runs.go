@@ -1,0 +1,311 @@
+package httpd
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/core/calendar"
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/core/run"
+	"github.com/tidemill/tidemill/internal/core/slot"
+	"github.com/tidemill/tidemill/internal/ledger"
+	"github.com/tidemill/tidemill/internal/scheduler"
+)
+
+func (s *Server) runRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("POST /api/v1/runs", take(s.startRun))
+	mux.HandleFunc("GET /api/v1/runs", handle(s.listRuns))
+	mux.HandleFunc("GET /api/v1/runs/{run}", handle(func(ctx context.Context, r *http.Request) (api.Run, error) {
+		return s.showRun(ctx, r.PathValue("run"))
+	}))
+	mux.HandleFunc("POST /api/v1/runs/{run}/cancel", handle(func(ctx context.Context, r *http.Request) (struct{}, error) {
+		found, err := s.Ledger.Run(ctx, s.ref(r.PathValue("run")))
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.Ledger.CancelRun(ctx, found.RunRef, r.URL.Query().Get("by"))
+	}))
+	mux.HandleFunc("POST /api/v1/runs/{run}/rerun", take(s.rerun))
+	mux.HandleFunc("GET /api/v1/runs/{run}/logs/{task}", s.readLog)
+	mux.HandleFunc("POST /api/v1/set-aside", take(func(ctx context.Context, _ *http.Request, in api.SetAsideRequest) (struct{}, error) {
+		found, err := s.Ledger.Run(ctx, s.ref(in.Run))
+		if err != nil {
+			return struct{}{}, err
+		}
+		ref := run.Ref{Environment: s.Environment, Run: found.Run, Task: in.Task, Index: in.Index}
+		return struct{}{}, s.Ledger.SetAside(ctx, ref, in.Accepted, in.By, in.Note)
+	}))
+	s.backfillRoutes(mux)
+	mux.HandleFunc("GET /api/v1/why", handle(func(ctx context.Context, r *http.Request) (api.Why, error) {
+		return s.why(ctx, r.URL.Query().Get("what"))
+	}))
+}
+
+func (s *Server) ref(id string) ledger.RunRef {
+	return ledger.RunRef{Environment: s.Environment, Run: id}
+}
+
+// live returns the live project with one of its pipelines.
+func (s *Server) live(pipeline string) (*project.Project, *project.Pipeline, string, error) {
+	p, bundle := s.Catalog.Live()
+	if p == nil {
+		return nil, nil, "", fault.New(fault.Invalid, "the project has no good version yet; see: tidemill check")
+	}
+	names := make([]string, 0, len(p.Pipelines))
+	for i := range p.Pipelines {
+		if p.Pipelines[i].Name == pipeline {
+			return p, &p.Pipelines[i], bundle, nil
+		}
+		names = append(names, p.Pipelines[i].Name)
+	}
+	return nil, nil, "", fault.New(fault.NotFound, "no pipeline %q; there are %v", pipeline, names)
+}
+
+func (s *Server) startRun(ctx context.Context, _ *http.Request, in api.RunRequest) (api.Run, error) {
+	p, pl, bundle, err := s.live(in.Pipeline)
+	if err != nil {
+		return api.Run{}, err
+	}
+	params, err := checkParams(pl, in.Params)
+	if err != nil {
+		return api.Run{}, err
+	}
+	timetable, err := pl.Schedule.Timetable()
+	if err != nil {
+		return api.Run{}, err
+	}
+	n := ledger.NewRun{
+		Environment: s.Environment, ID: ledger.NewID(time.Now()), Pipeline: pl.Name, Bundle: bundle,
+		Kind: ledger.KindManual, Params: params, By: in.By, Overlap: pl.Overlap,
+	}
+	choice := scheduler.Choice{Tasks: in.Tasks, From: in.From}
+	if in.Window != "" {
+		n.Kind = ledger.KindWindow
+		if n.Window, err = namedWindow(timetable, in.Window); err != nil {
+			return api.Run{}, err
+		}
+		if n.Tasks, err = scheduler.Tasks(p, pl, n.Window, time.Time{}, choice); err != nil {
+			return api.Run{}, err
+		}
+		err = s.Ledger.CreateRun(ctx, n)
+	} else {
+		_, err = s.Ledger.CreateManual(ctx, n, func(known slot.Pipeline, now time.Time) (calendar.Window, []ledger.NewTask, bool, error) {
+			known.Timetable = timetable
+			w, moves, err := slot.ManualWindow(known, now)
+			if err != nil {
+				return w, nil, false, fault.New(fault.Conflict, "%s: %w; name one with --window", pl.Name, err)
+			}
+			tasks, err := scheduler.Tasks(p, pl, w, time.Time{}, choice)
+			return w, tasks, moves, err
+		})
+	}
+	if err != nil {
+		return api.Run{}, err
+	}
+	return s.showRun(ctx, n.ID)
+}
+
+// namedWindow reads a window as a person writes it: a local date stands for the
+// schedule's own window that starts on it.
+func namedWindow(t calendar.Timetable, text string) (calendar.Window, error) {
+	w, err := calendar.ParseWindow(text, t.Zone())
+	if err != nil {
+		return w, fault.New(fault.Invalid, "window %q: %w", text, err)
+	}
+	return w, nil
+}
+
+// checkParams refuses params that the pipeline does not declare, or of another type.
+func checkParams(pl *project.Pipeline, given json.RawMessage) (json.RawMessage, error) {
+	if len(given) == 0 {
+		return nil, nil
+	}
+	var values map[string]any
+	if err := json.Unmarshal(given, &values); err != nil {
+		return nil, fault.New(fault.Invalid, "params: %w", err)
+	}
+	declared := map[string]string{}
+	for _, p := range pl.Params {
+		declared[p.Name] = p.Type
+	}
+	for _, t := range pl.Tasks {
+		for _, p := range t.Params {
+			declared[p.Name] = p.Type
+		}
+	}
+	for name, v := range values {
+		kind, ok := declared[name]
+		if !ok {
+			return nil, fault.New(fault.Invalid, "pipeline %s declares no param %q", pl.Name, name)
+		}
+		if !hasType(v, kind) {
+			return nil, fault.New(fault.Invalid, "param %s is a %s; %v is not", name, kind, v)
+		}
+	}
+	return given, nil
+}
+
+func hasType(v any, kind string) bool {
+	switch n := v.(type) {
+	case string:
+		return kind == "string"
+	case bool:
+		return kind == "boolean"
+	case float64:
+		return kind == "number" || kind == "integer" && n == float64(int64(n))
+	}
+	return false
+}
+
+func (s *Server) listRuns(ctx context.Context, r *http.Request) ([]api.Run, error) {
+	q := r.URL.Query()
+	list, err := s.Ledger.Runs(ctx, ledger.RunFilter{
+		Environment: s.Environment, Pipeline: q.Get("pipeline"), State: run.State(q.Get("state")), Backfill: q.Get("backfill"), Most: number(r, "most", 50),
+	})
+	out := make([]api.Run, 0, len(list))
+	for _, i := range list {
+		out = append(out, runOf(i))
+	}
+	return out, err
+}
+
+func (s *Server) showRun(ctx context.Context, id string) (api.Run, error) {
+	info, err := s.Ledger.Run(ctx, s.ref(id))
+	if err != nil {
+		return api.Run{}, err
+	}
+	out := runOf(info)
+	attempts, err := s.Ledger.Attempts(ctx, info.RunRef, "")
+	if err != nil {
+		return api.Run{}, err
+	}
+	for _, t := range info.Tasks {
+		one := taskOf(t)
+		for _, a := range attempts {
+			if a.Task == t.Name && a.Index == t.Index {
+				one.Attempts = append(one.Attempts, attemptInfo(a))
+			}
+		}
+		out.Tasks = append(out.Tasks, one)
+	}
+	return out, nil
+}
+
+func runOf(i ledger.RunInfo) api.Run {
+	return api.Run{
+		ID: i.Run, Pipeline: i.Pipeline, Kind: i.Kind, State: i.State, Window: i.Window, Due: i.Due, Created: i.Created, Began: i.Began, Ended: i.Ended,
+		By: i.CreatedBy, CancelBy: i.CancelBy, Backfill: i.Backfill, Bundle: i.Bundle, Params: i.Params, OpenTasks: i.Open, BadTasks: i.Bad,
+	}
+}
+
+func taskOf(t ledger.TaskInfo) api.Task {
+	out := api.Task{
+		Name: t.Name, Index: t.Index, State: t.State, Generation: t.Generation, Attempt: t.Attempt, Failures: t.Failures, Losses: t.Losses,
+		Retries: t.Retries, Upstream: t.Upstream, ReadyAt: t.ReadyAt, Kind: t.Kind, Reason: t.Reason, Began: t.Began, Ended: t.Ended,
+	}
+	for _, w := range t.Waits {
+		out.Waits = append(out.Waits, api.Wait{Table: w.Target, Window: w.Window})
+	}
+	return out
+}
+
+func attemptInfo(a ledger.AttemptInfo) api.Attempt {
+	return api.Attempt{
+		Attempt: a.Attempt, Generation: a.Generation, State: a.State, Kind: a.Kind, Reason: a.Reason, Began: a.Began, Ended: a.Ended,
+		ExitCode: a.Result.ExitCode, PeakBytes: a.Result.PeakBytes, Receipts: a.Result.Receipts,
+	}
+}
+
+func (s *Server) rerun(ctx context.Context, r *http.Request, in api.RerunRequest) ([]string, error) {
+	info, err := s.Ledger.Run(ctx, s.ref(r.PathValue("run")))
+	if err != nil {
+		return nil, err
+	}
+	scope := ledger.RerunScope{Tasks: in.Tasks, Following: in.Following}
+	switch in.Code {
+	case "", "now":
+		_, pl, bundle, err := s.live(info.Pipeline)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range info.Tasks {
+			if _, ok := pl.Task(t.Name); !ok {
+				return nil, fault.New(fault.Conflict, "the live project no longer has the task %s; rerun with --code then, or start a new run of the window", t.Name)
+			}
+		}
+		scope.Bundle = bundle
+	case "then":
+	default:
+		return nil, fault.New(fault.Invalid, "code %q: write now or then", in.Code)
+	}
+	return s.Ledger.Rerun(ctx, info.RunRef, scope, in.By)
+}
+
+// readLog streams an attempt's log; with follow, until the attempt has ended.
+func (s *Server) readLog(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	info, err := s.Ledger.Run(ctx, s.ref(r.PathValue("run")))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	ref := run.Ref{Environment: s.Environment, Run: info.Run, Task: r.PathValue("task"), Index: number(r, "index", 0)}
+	attempt := number(r, "attempt", 0)
+	ended := func() (bool, error) { return s.attemptEnded(ctx, ref, attempt) }
+	if attempt == 0 {
+		if attempt, err = s.newestAttempt(ctx, info, ref); err != nil {
+			refuse(w, err)
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	out := flushing{w, http.NewResponseController(w)}
+	if r.URL.Query().Get("follow") == "true" {
+		err = s.Logs.Follow(ctx, out, ref, attempt, 0, ended)
+	} else {
+		_, err = s.Logs.Copy(out, ref, attempt, 0)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.Log.Error("read a log", "task", ref.String(), "cause", err)
+	}
+}
+
+func (s *Server) newestAttempt(ctx context.Context, info ledger.RunInfo, ref run.Ref) (int, error) {
+	for _, t := range info.Tasks {
+		if t.Name == ref.Task && t.Index == ref.Index {
+			if t.Attempt == 0 {
+				return 0, fault.New(fault.NotFound, "task %s has not started: it is %s", ref.Task, t.State)
+			}
+			return t.Attempt, nil
+		}
+	}
+	return 0, fault.New(fault.NotFound, "run %s has no task %s", ref.Run, ref.Task)
+}
+
+func (s *Server) attemptEnded(ctx context.Context, ref run.Ref, attempt int) (bool, error) {
+	attempts, err := s.Ledger.Attempts(ctx, ledger.RunRef{Environment: ref.Environment, Run: ref.Run}, ref.Task)
+	for _, a := range attempts {
+		if a.Index == ref.Index && a.Attempt == attempt {
+			return a.State != "running", err
+		}
+	}
+	return true, err
+}
+
+// flushing sends each piece at once.
+type flushing struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (f flushing) Write(b []byte) (int, error) {
+	n, err := f.ResponseWriter.Write(b)
+	if err == nil {
+		err = f.control.Flush()
+	}
+	return n, err
+}
