@@ -268,8 +268,32 @@ func compareAround(t *testing.T, c change) {
 		if !slices.EqualFunc(forward, want, time.Time.Equal) {
 			t.Errorf("%q in %s around %s\n  Next: %s\n  want: %s", r.expression, c.zone, c.at, list(forward), list(want))
 		}
+		compareFrom(t, cron, c, want)
 		if !slices.EqualFunc(backward, want, time.Time.Equal) {
 			t.Errorf("%q in %s around %s\n  Prev: %s\n  want: %s", r.expression, c.zone, c.at, list(backward), list(want))
+		}
+	}
+}
+
+// compareFrom asks from moments that are not due themselves, above all within repeated stretches.
+func compareFrom(t *testing.T, cron calendar.Cron, c change, want []time.Time) {
+	t.Helper()
+	for from := c.at.Add(-3 * time.Hour); from.Before(c.at.Add(3 * time.Hour)); from = from.Add(13 * time.Minute) {
+		after := slices.IndexFunc(want, func(at time.Time) bool { return at.After(from) })
+		if after >= 0 {
+			if at, ok := cron.Next(from); !ok || !at.Equal(want[after]) {
+				t.Errorf("%s around %s: Next(%s) is %s, want %s", cron, c.at, from, at, want[after])
+			}
+		}
+		before := after - 1
+		if after < 0 {
+			before = len(want) - 1
+		}
+		if before >= 0 {
+			// A nanosecond makes "at or before" of "before".
+			if at, ok := cron.Prev(from.Add(1)); !ok || !at.Equal(want[before]) {
+				t.Errorf("%s around %s: Prev(%s) is %s, want %s", cron, c.at, from, at, want[before])
+			}
 		}
 	}
 }

@@ -36,21 +36,15 @@ func spanAt(zone *time.Location, at int64) span {
 		s.end = until.Unix()
 	}
 	// Past the last transition of its table, package time derives bounds from a
-	// rule for each year and calls them accurate only near a transition: they may
-	// end before the instant (31 December of a leap year) or reach over the
-	// table's last change. An offset never changes between the instant and the
-	// end of its UTC day in the first case; the second is searched.
+	// rule for each year and promises them only near a transition. On 31 December
+	// of a leap year the end lies before the instant; no rule changes clocks then,
+	// so the end of the day will do. The start may reach back over the table's
+	// last transition, where the rule did not hold yet: that is searched.
 	if s.end <= at {
 		s.end = (floorDiv(at, secondsPerDay) + 1) * secondsPerDay
 	}
-	if s.start > at {
-		s.start = floorDiv(at, secondsPerDay) * secondsPerDay
-	}
 	if offsetAt(zone, s.start) != s.offset {
 		s.start = firstWith(zone, s.start, at, s.offset)
-	}
-	if offsetAt(zone, s.end-1) != s.offset {
-		s.end = firstWithout(zone, at, s.end-1, s.offset)
 	}
 	return s
 }
@@ -62,18 +56,6 @@ func firstWith(zone *time.Location, low, high, offset int64) int64 {
 			high = middle
 		} else {
 			low = middle
-		}
-	}
-	return high
-}
-
-// firstWithout finds the change away from offset between low, which has it, and high, which lacks it.
-func firstWithout(zone *time.Location, low, high, offset int64) int64 {
-	for low+1 < high {
-		if middle := low + (high-low)/2; offsetAt(zone, middle) == offset {
-			low = middle
-		} else {
-			high = middle
 		}
 	}
 	return high
