@@ -1,0 +1,83 @@
+package value
+
+import (
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+)
+
+// CheckText reports whether the text can be a string of at most length
+// characters; 0 is no limit.
+func CheckText(text string, length int) Flaw {
+	switch {
+	case !utf8.ValidString(text):
+		return NotUTF8
+	case strings.IndexByte(text, 0) >= 0:
+		return HasNUL
+	case length > 0 && len(text) > length && utf8.RuneCountInString(text) > length:
+		return TooLong
+	}
+	return Sound
+}
+
+// CheckUUID reports whether the text is 8-4-4-4-12 hexadecimal digits, and
+// whether all of them are in lower case.
+func CheckUUID(text string) (lower bool, f Flaw) {
+	if len(text) != 36 {
+		return false, NotUUID
+	}
+	lower = true
+	for i := range len(text) {
+		c := text[i]
+		switch {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false, NotUUID
+			}
+		case isDigit(c), c >= 'a' && c <= 'f':
+		case c >= 'A' && c <= 'F':
+			lower = false
+		default:
+			return false, NotUUID
+		}
+	}
+	return lower, Sound
+}
+
+// CheckJSON reports whether the text is one JSON document.
+func CheckJSON(text string) Flaw {
+	switch {
+	case !utf8.ValidString(text):
+		return NotUTF8
+	case !json.Valid([]byte(text)):
+		return NotJSON
+	}
+	return Sound
+}
+
+// ParseBytes appends the bytes that \x and hexadecimal digits stand for.
+func ParseBytes(dst []byte, text string) ([]byte, Flaw) {
+	if len(text)%2 != 0 || !strings.HasPrefix(text, `\x`) {
+		return dst, NotBytes
+	}
+	for i := 2; i < len(text); i += 2 {
+		high, low := hexValue(text[i]), hexValue(text[i+1])
+		if high > 15 || low > 15 {
+			return dst, NotBytes
+		}
+		dst = append(dst, high<<4|low)
+	}
+	return dst, Sound
+}
+
+func hexValue(c byte) byte {
+	switch {
+	case isDigit(c):
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 255
+}
