@@ -1,0 +1,631 @@
+"""What a task of Tidemill talks to: one file, standard library only.
+
+A task is a function whose first argument is the run::
+
+    import tidemill
+
+    def train(run, rounds: int = 200):
+        ts = run.training_set("delay", until=run.window.end)
+        ...
+
+    if __name__ == "__main__":
+        tidemill.main(train)
+
+Rows come as Arrow where pyarrow is installed, else as CSV with a typed header.
+This file is part of the ``tidemill`` program and always matches its server.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import datetime as dt
+import hashlib
+import http.client
+import importlib.util
+import inspect
+import io
+import json
+import math
+import os
+import socket
+import sys
+import traceback
+import typing
+from pathlib import Path
+from urllib.parse import quote
+
+__all__ = ["main", "auc", "Run", "Error", "Rows", "TrainingSet", "Features", "Window"]
+
+_ARROW = "application/vnd.apache.arrow.stream"
+_CSV = "text/csv"
+
+
+class Error(Exception):
+    """Tidemill refused something. ``kind`` says who must act."""
+
+    def __init__(self, message: str, kind: str = "failed"):
+        super().__init__(message)
+        self.kind = kind
+
+
+class Window(typing.NamedTuple):
+    """The half-open interval of data that the run is for, in UTC."""
+
+    start: dt.datetime
+    end: dt.datetime
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str):
+        super().__init__("tidemill", timeout=None)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(self._path)
+
+
+class _Session:
+    """The attempt's door."""
+
+    def __init__(self, path: str):
+        self._path = path
+
+    def request(self, method: str, path: str, body=None, headers: dict | None = None):
+        connection = _Connection(self._path)
+        try:
+            connection.request(method, path, body=body, headers=headers or {}, encode_chunked=hasattr(body, "read"))
+            answer = connection.getresponse()
+        except (BrokenPipeError, ConnectionResetError):
+            # The server refused while we were still sending: its answer says why.
+            answer = connection.getresponse()
+        if answer.status // 100 == 2:
+            return answer
+        text = answer.read()
+        try:
+            said = json.loads(text)
+            raise Error(said["error"], said["kind"])
+        except (ValueError, KeyError):
+            raise Error(f"{method} {path}: {answer.status} {text[:500]!r}", "internal") from None
+
+    def json(self, method: str, path: str, value=None):
+        body = None if value is None else json.dumps(value, default=_plain).encode()
+        return json.loads(self.request(method, path, body, {"Content-Type": "application/json"}).read() or b"null")
+
+
+def _plain(value):
+    """JSON for what json does not know: times, numpy's scalars."""
+    if isinstance(value, (dt.datetime, dt.date)):
+        return value.isoformat()
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be a value; give a number, a text, a list or a dict")
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+class Rows:
+    """A table of rows that the run read. Convert it once."""
+
+    def __init__(self, answer, arrow: bool):
+        self.meta = json.loads(base64.b64decode(answer.headers.get("Tidemill-Meta", "bnVsbA==")))
+        self._table = None
+        self._columns: list[str] = []
+        self._records: list[tuple] = []
+        if arrow:
+            import pyarrow.ipc
+
+            with pyarrow.ipc.open_stream(answer) as reader:
+                self._table = reader.read_all()
+            self._columns = self._table.column_names
+        else:
+            self._columns, self._records = _read_csv(answer)
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self._columns)
+
+    def __len__(self) -> int:
+        return self._table.num_rows if self._table is not None else len(self._records)
+
+    def to_arrow(self):
+        if self._table is None:
+            raise Error("pyarrow is not installed in this environment; add it to the script's dependencies", "invalid")
+        return self._table
+
+    def to_pandas(self):
+        import pandas
+
+        if self._table is not None:
+            return self._table.to_pandas()
+        return pandas.DataFrame.from_records(self._records, columns=self._columns)
+
+    def to_polars(self):
+        import polars
+
+        if self._table is not None:
+            return polars.from_arrow(self._table)
+        return polars.DataFrame(self._records, schema=self._columns, orient="row")
+
+    def to_dicts(self) -> list[dict]:
+        if self._table is not None:
+            return self._table.to_pylist()
+        return [dict(zip(self._columns, r)) for r in self._records]
+
+
+def _read_csv(stream) -> tuple[list[str], list[tuple]]:
+    reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8", newline=""))
+    header = next(reader)
+    names = [h.rsplit(":", 1)[0] for h in header]
+    parse = [_PARSERS.get(h.rsplit(":", 1)[1], str) for h in header]
+    # A NULL is the empty field; an empty text is written as "" and arrives as \x00.
+    records = [tuple(None if v == "" else p("" if v == "\\e" else v) for p, v in zip(parse, row)) for row in reader]
+    return names, records
+
+
+_PARSERS: dict[str, typing.Callable] = {
+    "bool": lambda v: v == "true",
+    "int": int,
+    "float": float,
+    "timestamp": dt.datetime.fromisoformat,
+    "date": dt.date.fromisoformat,
+    "string": lambda v: v.replace("\\\\", "\\") if "\\" in v else v,
+}
+
+
+def _type_of(value) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int):
+        return "int"
+    if isinstance(value, float):
+        return "float"
+    if isinstance(value, dt.datetime):
+        return "timestamp"
+    if isinstance(value, dt.date):
+        return "date"
+    return "string"
+
+
+def _write_csv(columns: list[str], records: list) -> bytes:
+    kinds = []
+    for i in range(len(columns)):
+        first = next((r[i] for r in records if r[i] is not None), "")
+        kinds.append(_type_of(first))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([f"{c}:{k}" for c, k in zip(columns, kinds)])
+    for r in records:
+        writer.writerow([_text(v) for v in r])
+    return out.getvalue().encode()
+
+
+def _text(value) -> str:
+    if value is None or isinstance(value, float) and math.isnan(value):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (dt.datetime, dt.date)):
+        return value.isoformat()
+    if isinstance(value, str):
+        return "\\e" if value == "" else value.replace("\\", "\\\\")
+    return str(value)
+
+
+def _encode(data) -> tuple[bytes, str]:
+    """Rows of any common form as a body: pyarrow, pandas, polars, list of dicts."""
+    if hasattr(data, "to_arrow") and not hasattr(data, "schema_overrides"):
+        data = data.to_arrow()
+    if type(data).__module__.split(".")[0] == "pandas" and not _installed("pyarrow"):
+        data = data.astype(object).where(data.notna(), None).to_dict("records")
+    if isinstance(data, list) and (not data or isinstance(data[0], dict)) and not _installed("pyarrow"):
+        columns = list(dict.fromkeys(k for row in data for k in row))
+        return _write_csv(columns, [[row.get(c) for c in columns] for row in data]), _CSV
+    import pyarrow as pa
+
+    if isinstance(data, list):
+        data = pa.Table.from_pylist(data)
+    elif type(data).__module__.split(".")[0] == "pandas":
+        data = pa.Table.from_pandas(data, preserve_index=False)
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, data.schema) as writer:
+        for batch in data.to_batches(max_chunksize=65536) if hasattr(data, "to_batches") else [data]:
+            writer.write_batch(batch)
+    return sink.getvalue(), _ARROW
+
+
+class TrainingSet(Rows):
+    """The rows of a feature set as they were known at each label's time, frozen under a pin."""
+
+    @property
+    def pin(self) -> str:
+        return self.meta["pin"]
+
+    @property
+    def features(self) -> list[str]:
+        return self.meta["features"]
+
+    def frame(self):
+        return self.to_pandas()
+
+    @property
+    def X(self):  # noqa: N802 - the field's usual name
+        return self.frame()[self.features]
+
+    @property
+    def y(self):
+        return self.frame()[self.meta["label"]].astype(float).to_numpy()
+
+    def split(self, by: str = "time", test: float = 0.2):
+        """The rows as ((X, y), (X test, y test)).
+
+        ``by="time"``: the newest share is the test, and no instant is on both sides.
+        ``by="key"``: a share drawn by a hash of the key, the same each time.
+        """
+        if not 0 < test < 1:
+            raise Error(f"test={test}: a share lies between 0 and 1", "invalid")
+        frame = self.frame()
+        if by == "time":
+            at = self.meta["at"]
+            frame = frame.sort_values([at, *self.meta["key"]], kind="stable", ignore_index=True)
+            border = frame[at].iloc[min(int(len(frame) * (1 - test)), len(frame) - 1)]
+            chosen = frame[at] >= border
+        elif by == "key":
+            keys = frame[self.meta["key"]].astype(str).agg("\x1f".join, axis=1)
+            shares = keys.map(lambda k: int.from_bytes(hashlib.sha256(k.encode()).digest()[:4], "big") / 2**32)
+            chosen = shares < test
+        else:
+            raise Error(f'by={by!r}: write "time" or "key"', "invalid")
+        label = self.meta["label"]
+        train, held = frame[~chosen], frame[chosen]
+        return (
+            (train[self.features], train[label].astype(float).to_numpy()),
+            (held[self.features], held[label].astype(float).to_numpy()),
+        )
+
+
+class Features(Rows):
+    """The rows of a feature set that are asked about in the run's window."""
+
+    @property
+    def X(self):  # noqa: N802
+        return self.to_pandas()[self.meta["features"]]
+
+
+class Model:
+    """A model version that was loaded, with what is known of it."""
+
+    def __init__(self, native, meta: dict):
+        self.native = native
+        self.name, self.version, self.meta = meta["name"], meta["version"], meta
+
+    def predict(self, X, **options):  # noqa: N803
+        wanted = self.meta.get("features") or list(X.columns)
+        missing = [c for c in wanted if c not in X.columns]
+        if missing:
+            raise Error(f"model {self.name}:{self.version} was trained with {missing}, which the feature set no longer has", "invalid")
+        return _predict(self.native, X[wanted], **options)
+
+
+def _framework(m) -> str:
+    return type(m).__module__.split(".")[0]
+
+
+def _predict(m, X, **options):  # noqa: N803
+    if _framework(m) == "xgboost" and type(m).__name__ == "Booster":
+        import xgboost
+
+        return m.predict(xgboost.DMatrix(X), **options)
+    return m.predict(X, **options)
+
+
+def _dump(m) -> tuple[str, bytes]:
+    """A model as the file that its own library reads again. Nothing is pickled."""
+    framework = _framework(m)
+    booster = getattr(m, "booster_", m)
+    if framework == "lightgbm":
+        return "txt", booster.model_to_string().encode()
+    if framework == "xgboost":
+        booster = m.get_booster() if hasattr(m, "get_booster") else m
+        return "ubj", bytes(booster.save_raw("ubj"))
+    raise Error(
+        f"a model of {framework} has no file format that other versions can read; save it yourself with run.artifact(NAME, BYTES) and give run.model(..., artifact=NAME)",
+        "invalid",
+    )
+
+
+def _load(framework: str, content: bytes):
+    if framework == "lightgbm":
+        import lightgbm
+
+        return lightgbm.Booster(model_str=content.decode())
+    if framework == "xgboost":
+        import xgboost
+
+        booster = xgboost.Booster()
+        booster.load_model(bytearray(content))
+        return booster
+    return content
+
+
+def _contributions(m, X):  # noqa: N803
+    """What each feature added to each prediction's margin, and the bias, by the library's own exact method."""
+    native = m.native if isinstance(m, Model) else m
+    if _framework(native) == "lightgbm":
+        return getattr(native, "booster_", native).predict(X, pred_contrib=True)
+    if _framework(native) == "xgboost":
+        import xgboost
+
+        booster = native.get_booster() if hasattr(native, "get_booster") else native
+        return booster.predict(xgboost.DMatrix(X), pred_contribs=True)
+    raise Error(f"no exact contributions for a model of {_framework(native)}", "invalid")
+
+
+class Run:
+    """The attempt that this process is."""
+
+    def __init__(self, session: _Session):
+        self._session = session
+        c = session.json("GET", "/v1/context")
+        self._context = c
+        self.id, self.task, self.pipeline, self.attempt = c["run"], c["task"], c["pipeline"], c["attempt"]
+        self.window = Window(_instant(c["window"]["start"]), _instant(c["window"]["end"]))
+        self.params: dict = c.get("params") or {}
+        self.values: dict = c.get("values") or {}
+        self._arrow = _installed("pyarrow") and not c.get("csv")
+        self._metrics: dict[str, float] = {}
+        self._importances: list[dict] = []
+        self._pin: str | None = None
+        self._features: list[str] = []
+
+    def __getitem__(self, metric: str) -> float:
+        return self._metrics[metric]
+
+    def _rows(self, kind, path: str, request: dict):
+        accept = _ARROW if self._arrow else _CSV
+        body = json.dumps(request, default=_plain).encode()
+        answer = self._session.request("POST", path, body, {"Accept": accept, "Content-Type": "application/json"})
+        return kind(answer, self._arrow)
+
+    def _event(self, **event) -> None:
+        self._session.json("POST", "/v1/events", event)
+
+    def sql(self, query: str, **params) -> Rows:
+        """The rows of a SELECT on the warehouse. ``$param_x`` is bound to ``x=``, ``$window_start`` to the window's."""
+        return self._rows(Rows, "/v1/sql", {"sql": query, "params": params})
+
+    def write(self, table: str, data) -> int:
+        """Stages rows for a table of the task's ``writes``. They show when the task has succeeded."""
+        body, content = _encode(data)
+        answer = self._session.request("PUT", f"/v1/out/{quote(table, safe='')}", body, {"Content-Type": content})
+        return json.loads(answer.read())["rows"]
+
+    def training_set(self, name: str, until: dt.datetime | None = None, strict: bool = False, **params) -> TrainingSet:
+        """A feature set joined to its labels by what was known at each label's time; pinned.
+
+        ``until`` cuts by the moment a label became known. ``strict`` leaves out what is only simulated to have been known.
+        """
+        request = {"set": name, "strict": strict, "params": params}
+        if until is not None:
+            request["until"] = until
+        ts = self._rows(TrainingSet, "/v1/training-set", request)
+        self._pin, self._features = ts.pin, ts.features
+        return ts
+
+    def features(self, name: str, **params) -> Features:
+        """A feature set's spine rows whose instant lies in the run's window, with what is known for each."""
+        return self._rows(Features, "/v1/features", {"set": name, "params": params})
+
+    def metric(self, **metrics: float) -> None:
+        for name, v in metrics.items():
+            v = float(v)
+            if not math.isfinite(v):
+                raise Error(f"metric {name} is {v}: a metric is a finite number", "invalid")
+            self._metrics[name] = v
+            self._event(type="metric", name=name, value=v)
+
+    def value(self, name: str, value) -> None:
+        """A small value that later tasks of the run find in ``run.values[TASK][NAME]``."""
+        self._event(type="value", name=name, value=value)
+
+    def check(self, name: str, passed: bool, observed: str = "", expected: str = "", severity: str = "error") -> None:
+        """A verdict. A failed one of severity error fails the task: nothing it wrote becomes visible."""
+        self._event(type="check", name=name, passed=bool(passed), observed=str(observed), expected=str(expected), severity=severity)
+
+    def log(self, message: str, level: str = "info") -> None:
+        self._event(type="log", level=level, message=message)
+
+    def progress(self, done: float, total: float, message: str = "") -> None:
+        self._event(type="progress", done=float(done), total=float(total), message=message)
+
+    def secret(self, name: str) -> str:
+        """A secret that the task's block lists. It is masked in logs from now on."""
+        return self._session.json("GET", f"/v1/secrets/{quote(name, safe='')}")["value"]
+
+    def artifact(self, name: str, content: bytes) -> None:
+        self._session.request("PUT", f"/v1/artifacts/{quote(name, safe='')}", content).read()
+
+    def explain(self, m, X, sample: int = 2000) -> None:  # noqa: N803
+        """How much each feature moves the predictions: mean of the absolute contributions. Kept with the next ``run.model``."""
+        import numpy
+
+        if len(X) > sample:
+            X = X.sample(sample, random_state=0)
+        c = numpy.asarray(_contributions(m, X))[:, :-1]
+        size = numpy.abs(c)
+        self._importances = sorted(
+            (
+                {"feature": str(name), "mean_abs": float(mean), "std": float(std), "n": len(X), "method": "exact contributions"}
+                for name, mean, std in zip(X.columns, size.mean(axis=0), size.std(axis=0))
+            ),
+            key=lambda i: -i["mean_abs"],
+        )
+
+    def model(self, name: str, m=None, artifact: str | None = None, **params) -> None:
+        """Records a version of a model with its pin, metrics and importances, once the task has succeeded."""
+        framework = "file"
+        if m is not None:
+            framework = _framework(m)
+            ending, content = _dump(m)
+            artifact = f"{name}.{ending}"
+            self.artifact(artifact, content)
+            digest = hashlib.sha256(content).hexdigest()
+        elif artifact is None:
+            raise Error("give a model, or the name of an artifact that holds one", "invalid")
+        else:
+            digest = ""
+        self._session.json(
+            "POST",
+            "/v1/model",
+            {
+                "name": name,
+                "artifact": artifact,
+                "digest": digest,
+                "framework": framework,
+                "pin": self._pin or "",
+                "params": {**self.params, **params},
+                "metrics": self._metrics,
+                "importances": self._importances,
+                "features": self._features,
+            },
+        )
+
+    def load_model(self, ref: str) -> Model:
+        """``NAME``, ``NAME@ALIAS`` or ``NAME:VERSION``."""
+        name, mark, which = ref.partition("@")
+        if not mark:
+            name, _, which = ref.partition(":")
+        path = f"/v1/model/{quote(name, safe='')}"
+        query = f"?which={quote(which, safe='')}"
+        meta = self._session.json("GET", path + query)
+        content = self._session.request("GET", f"{path}/content?which={meta['version']}").read()
+        return Model(_load(meta.get("framework", ""), content), meta)
+
+    def predictions(self, table: str, f: Features, m: Model, scores, contributions: bool = False) -> int:
+        """Stages one row per prediction, and one per prediction and feature in ``<table>__contributions``."""
+        import numpy
+
+        frame = f.to_pandas()
+        scores = numpy.asarray(scores, dtype=float)
+        if len(scores) != len(frame):
+            raise Error(f"{len(scores)} scores for {len(frame)} rows", "invalid")
+        key, at = f.meta["key"], f.meta["at"]
+        ids = [_prediction_id(table, m, k) for k in zip(*(frame[c] for c in [*key, at]))]
+        out = frame[[*key, at]].copy()
+        out["prediction_id"], out["model"], out["model_version"], out["prediction"] = ids, m.name, m.version, scores
+        body, content = _encode(out)
+        path = f"/v1/predictions/{quote(table, safe='')}"
+        answer = self._session.request("PUT", path + "/rows", body, {"Content-Type": content})
+        rows = json.loads(answer.read())["rows"]
+        if contributions:
+            self._contributions(path, frame, f, m, ids, key, at)
+        return rows
+
+    def _contributions(self, path, frame, f, m, ids, key, at) -> None:
+        import numpy
+        import pandas
+
+        names = m.meta.get("features") or f.meta["features"]
+        X = frame[names]  # noqa: N806
+        c = numpy.asarray(_contributions(m, X)) if len(X) else numpy.zeros((0, len(names) + 1))
+        parts = []
+        for i, name in enumerate([*names, "(bias)"]):
+            part = frame[[*key, at]].copy()
+            part["prediction_id"], part["feature"] = ids, name
+            part["value"] = X[name].astype(float).to_numpy() if name != "(bias)" else numpy.nan
+            part["contribution"] = c[:, i]
+            parts.append(part)
+        body, content = _encode(pandas.concat(parts, ignore_index=True))
+        self._session.request("PUT", path + "/contributions", body, {"Content-Type": content}).read()
+
+
+def _prediction_id(table: str, m: Model, key: tuple) -> str:
+    """The same question to the same model version always has the same id."""
+    text = "\x1f".join([table, m.name, str(m.version), *(_key_text(k) for k in key)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _key_text(value) -> str:
+    if hasattr(value, "isoformat"):
+        if value.tzinfo is not None:
+            value = value.astimezone(dt.timezone.utc)
+        return value.isoformat()
+    return str(value)
+
+
+def _instant(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def auc(y, scores) -> float:
+    """Area under the ROC curve: the share of pairs of a positive and a negative
+    in which the positive has the higher score, ties counting half (Mann-Whitney U)."""
+    pairs = sorted(zip((float(s) for s in scores), (bool(v) for v in y)))
+    positives = sum(v for _, v in pairs)
+    negatives = len(pairs) - positives
+    if positives == 0 or negatives == 0:
+        raise Error("the AUC needs both kinds of label", "failed")
+    ranks, i = 0.0, 0
+    while i < len(pairs):
+        j = i
+        while j < len(pairs) and pairs[j][0] == pairs[i][0]:
+            j += 1
+        ranks += (i + j + 1) / 2 * sum(v for _, v in pairs[i:j])
+        i = j
+    return (ranks - positives * (positives + 1) / 2) / (positives * negatives)
+
+
+def _arguments(function, params: dict) -> dict:
+    """The params that the function takes, with the types that it names."""
+    known = {}
+    hints = typing.get_type_hints(function)
+    for name, p in list(inspect.signature(function).parameters.items())[1:]:
+        if name in params:
+            kind = hints.get(name, str)
+            known[name] = kind(params[name])
+        elif p.default is inspect.Parameter.empty:
+            raise Error(f"param {name} has no value and no default", "invalid")
+    return known
+
+
+def main(function) -> None:
+    """Runs a task's function. Called at the end of the task's file."""
+    path = os.environ.get("TIDEMILL_SOCKET")
+    if not path:
+        script = Path(sys.argv[0])
+        sys.exit(
+            f"{script} is a task of Tidemill and needs a run around it:\n"
+            f"  tidemill run {script.resolve().parent.name} --task {script.stem}"
+        )
+    session = _Session(path)
+    session.json("POST", "/v1/events", {"type": "opened"})
+    run = Run(session)
+    try:
+        function(run, **_arguments(function, run.params))
+    except BaseException as e:  # noqa: BLE001 - every end is told, then goes on as it was
+        session.json("POST", "/v1/events", {"type": "closed", "error": _first_line(e), "frame": _user_frame(e)})
+        if isinstance(e, SystemExit) and not e.code:
+            return
+        traceback.print_exception(e)
+        sys.stderr.flush()
+        os._exit(1) if isinstance(e, KeyboardInterrupt) else sys.exit(1)
+    session.json("POST", "/v1/events", {"type": "closed"})
+
+
+def _first_line(e: BaseException) -> str:
+    text = str(e).strip().splitlines()
+    return f"{type(e).__name__}: {text[0]}" if text else type(e).__name__
+
+
+def _user_frame(e: BaseException) -> str:
+    """The innermost line of the user's own code: neither ours nor a library's."""
+    here = Path(__file__).resolve()
+    best = ""
+    for frame in traceback.extract_tb(e.__traceback__):
+        file = Path(frame.filename)
+        if file.resolve() != here and "site-packages" not in file.parts and not frame.filename.startswith("<"):
+            best = f"{file.name}:{frame.lineno}: {frame.line}"
+    return best
