@@ -1,0 +1,324 @@
+package format_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+	"pgregory.net/rapid"
+
+	"github.com/tidemill/tidemill/internal/core/datatype"
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/format"
+)
+
+// dump writes batches as lines: "file:line a|b|c", NULL as ∅.
+func dump(schema datatype.Schema, batches format.Batches, err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, f := range schema.Fields {
+		if !datatype.Hidden(f.Name) {
+			names = append(names, f.Name)
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintln(&b, strings.Join(names, "|"))
+	for batch, err := range batches {
+		if err != nil {
+			return b.String(), err
+		}
+		n := len(names)
+		for row := range int(batch.NumRows()) {
+			if int(batch.NumCols()) > n {
+				fmt.Fprintf(&b, "%s:%s ", batch.Column(n).ValueStr(row), batch.Column(n+1).ValueStr(row))
+			}
+			for i := range n {
+				if i > 0 {
+					b.WriteByte('|')
+				}
+				if batch.Column(i).IsNull(row) {
+					b.WriteString("∅")
+				} else {
+					b.WriteString(batch.Column(i).ValueStr(row))
+				}
+			}
+			b.WriteByte('\n')
+		}
+	}
+	return b.String(), nil
+}
+
+func csvText(text string, f project.CSVFormat, want ...string) (string, error) {
+	return dump(format.ReadCSV(strings.NewReader(text), "f.csv", project.Format{CSV: f}, want))
+}
+
+func TestCSVIsReadAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	no := false
+	for _, c := range []struct {
+		name, text string
+		format     project.CSVFormat
+		want       string
+	}{
+		{"plain", "a,b\n1,x\n,\"y,\"\"z\"\"\"\n", project.CSVFormat{}, "a|b\nf.csv:2 1|x\nf.csv:3 ∅|y,\"z\"\n"},
+		{"semicolons are found", "a;b\n1,5;2\n3,0;4\n", project.CSVFormat{}, "a|b\nf.csv:2 1,5|2\nf.csv:3 3,0|4\n"},
+		{"tabs are found", "a\tb\n1\tx y\n", project.CSVFormat{}, "a|b\nf.csv:2 1|x y\n"},
+		{"a record of several lines", "a,b\n\"x\ny\",1\nz,2\n", project.CSVFormat{}, "a|b\nf.csv:2 x\ny|1\nf.csv:4 z|2\n"},
+		{"byte order mark, CRLF, no last line end", "\ufeffa,b\r\n1,2\r\n3,4", project.CSVFormat{}, "a|b\nf.csv:2 1|2\nf.csv:3 3|4\n"},
+		{"without a header", "1,2\n3,4\n", project.CSVFormat{Header: &no, Columns: []string{"x", "y"}}, "x|y\nf.csv:1 1|2\nf.csv:2 3|4\n"},
+		{"own null", "a,b\nNA,1\n,2\n", project.CSVFormat{Nulls: []string{"NA"}}, "a|b\nf.csv:2 ∅|1\nf.csv:3 |2\n"},
+		{"lines before the header", "# made by hand\na,b\n1,2\n", project.CSVFormat{Skip: 1}, "a|b\nf.csv:3 1|2\n"},
+		{"a header alone", "a,b\n", project.CSVFormat{}, "a|b\n"},
+		{"another encoding", "a\n\xe9t\xe9\n", project.CSVFormat{Encoding: "latin1"}, "a\nf.csv:2 été\n"},
+		{"spaces and leading zeros stay", "a,b\n 007 ,1e3\n", project.CSVFormat{}, "a|b\nf.csv:2  007 |1e3\n"},
+	} {
+		if got, err := csvText(c.text, c.format); err != nil || got != c.want {
+			t.Errorf("%s: %v\n%s", c.name, err, cmp.Diff(c.want, got))
+		}
+	}
+}
+
+func TestABrokenCSVSaysWhereAndWhy(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ text, want string }{
+		{"", "f.csv: the file is empty"},
+		{"a,b\n1\n", "f.csv:2: 1 fields where the header has 2"},
+		{"a,b\n1,2\n1,2,3\n", "f.csv:3: 3 fields where the header has 2"},
+		{"a,b\n\"x,1\n", "f.csv:"},
+		{"a,b\nx\"y,1\n", "f.csv:2:2: a quote stands inside a field"},
+		{"a,a\n1,2\n", "two columns are named \"a\""},
+		{"a,\n1,2\n", "column 2 has no name"},
+		{"a,__line\n1,2\n", "which Tidemill uses itself"},
+		{"a,b\n\xff\xfe,2\n", "f.csv:2: column a is not UTF-8"},
+		{"\xff\xfea\x00", "UTF-16"},
+	} {
+		_, err := csvText(c.text, project.CSVFormat{})
+		if !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %q", c.text, err, c.want)
+		}
+	}
+	for _, f := range []project.CSVFormat{{Delimiter: "ab"}, {Delimiter: `"`}, {Quote: "'"}} {
+		if _, err := csvText("a,b\n", f); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%+v: %v", f, err)
+		}
+	}
+}
+
+func TestWantedColumnsAreThereThoughTheFileLacksThem(t *testing.T) {
+	t.Parallel()
+	got, err := csvText("a\n1\n", project.CSVFormat{}, "a", "b")
+	if err != nil || got != "a|b\nf.csv:2 1|∅\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+	got, err = dump(format.ReadJSON(strings.NewReader(`{"a": 1}`), "f.jsonl", project.Format{}, []string{"b"}))
+	if err != nil || got != "a|b\nf.jsonl:1 1|∅\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestJSONLinesKeepTheirText(t *testing.T) {
+	t.Parallel()
+	text := `{"a": 12345678901234567890.10, "b": "x\u00e9\n", "c": null}` + "\n\n" + `{"c": {"k": [1, 2]}, "a": true}` + "\n"
+	want := "a|b|c\nf.jsonl:1 12345678901234567890.10|xé\n|∅\nf.jsonl:3 true|∅|{\"k\": [1, 2]}\n"
+	if got, err := dump(format.ReadJSON(strings.NewReader(text), "f.jsonl", project.Format{}, nil)); err != nil || got != want {
+		t.Errorf("%v\n%s", err, cmp.Diff(want, got))
+	}
+	for bad, where := range map[string]string{
+		"[1]\n": "f.jsonl:1", "{\"a\":1}\n{\"a\":\n": "f.jsonl:2", "{\"a\":1,\"a\":2}": "given twice", "{} {}": "more than one value",
+		"{\"a\":1}x": "f.jsonl:1", "{\"__file\":1}": "uses itself", "\xff": "not UTF-8",
+	} {
+		_, err := dump(format.ReadJSON(strings.NewReader(bad), "f.jsonl", project.Format{}, nil))
+		if !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), where) {
+			t.Errorf("%q: %v, want %q", bad, err, where)
+		}
+	}
+	late := strings.Repeat("{\"a\":1}\n", 1500) + "{\"b\":1}\n"
+	if _, err := dump(format.ReadJSON(strings.NewReader(late), "f.jsonl", project.Format{}, nil)); !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), "f.jsonl:1501") {
+		t.Errorf("a key that comes late is lost in silence: %v", err)
+	}
+}
+
+func TestCompressedFilesAreTheSame(t *testing.T) {
+	t.Parallel()
+	const text = "a,b\n1,2\n"
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	_, _ = io.WriteString(z, text)
+	_ = z.Close()
+	encoder, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{"x.csv": []byte(text), "x.csv.gz": zipped.Bytes(), "x.csv.zst": encoder.EncodeAll([]byte(text), nil)} {
+		f, err := format.Guess(name, project.Format{})
+		if err != nil || f.Kind != format.CSV {
+			t.Fatal(f, err)
+		}
+		got, err := dump(format.ReadCSV(bytes.NewReader(b), name, f, nil))
+		if err != nil || got != "a|b\n"+name+":2 1|2\n" {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	f, _ := format.Guess("x.csv.gz", project.Format{})
+	if _, err := dump(format.ReadCSV(strings.NewReader(text), "x.csv.gz", f, nil)); !fault.Is(err, fault.Refused) {
+		t.Errorf("text under a name of gzip: %v", err)
+	}
+	cut := zipped.Bytes()[:zipped.Len()-6]
+	if _, err := dump(format.ReadCSV(bytes.NewReader(cut), "x.csv.gz", f, nil)); !fault.Is(err, fault.Refused) {
+		t.Errorf("a file that was cut: %v", err)
+	}
+}
+
+func sample(t testing.TB) (*arrow.Schema, arrow.RecordBatch) {
+	t.Helper()
+	schema := arrow.NewSchema([]arrow.Field{
+		{Name: "i", Type: arrow.PrimitiveTypes.Int64, Nullable: true}, {Name: "s", Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: "f", Type: arrow.PrimitiveTypes.Float64, Nullable: true}, {Name: "b", Type: arrow.FixedWidthTypes.Boolean, Nullable: true},
+		{Name: "t", Type: &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}, Nullable: true}, {Name: "d", Type: arrow.FixedWidthTypes.Date32, Nullable: true},
+	}, nil)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	b.Field(0).(*array.Int64Builder).AppendValues([]int64{-1, 1 << 60, 0}, []bool{true, true, false})
+	b.Field(1).(*array.StringBuilder).AppendValues([]string{"", `\e "x", y` + "\n", ""}, []bool{true, true, false})
+	b.Field(2).(*array.Float64Builder).AppendValues([]float64{0.1, 1e300, 0}, []bool{true, true, false})
+	b.Field(3).(*array.BooleanBuilder).AppendValues([]bool{true, false, false}, []bool{true, true, false})
+	b.Field(4).(*array.TimestampBuilder).AppendValues([]arrow.Timestamp{1356998400000001, -1, 0}, []bool{true, true, false})
+	b.Field(5).(*array.Date32Builder).AppendValues([]arrow.Date32{15706, -1, 0}, []bool{true, true, false})
+	return schema, b.NewRecordBatch()
+}
+
+func TestTypedCSVParquetAndIPCGiveBackWhatWasWritten(t *testing.T) {
+	t.Parallel()
+	schema, batch := sample(t)
+	defer batch.Release()
+	one := func(yield func(arrow.RecordBatch, error) bool) { yield(batch, nil) }
+	var text bytes.Buffer
+	if err := format.WriteTypedCSV(&text, schema, one); err != nil {
+		t.Fatal(err)
+	}
+	_, typed, err := format.ReadTypedCSV(&text)
+	same(t, "typed CSV", batch, typed, err)
+
+	for name, open := range map[string]func(io.Writer) (format.Writer, error){
+		"Parquet": func(w io.Writer) (format.Writer, error) { return format.NewParquetWriter(w, schema) },
+		"IPC":     func(w io.Writer) (format.Writer, error) { return format.NewIPCWriter(w, schema), nil },
+	} {
+		var b bytes.Buffer
+		w, err := open(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Write(batch); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var back format.Batches
+		if name == "Parquet" {
+			_, back, err = format.ReadParquet(t.Context(), bytes.NewReader(b.Bytes()), "f.parquet")
+		} else {
+			_, back, err = format.ReadIPC(bytes.NewReader(b.Bytes()))
+		}
+		same(t, name, batch, back, err)
+		if name == "Parquet" {
+			if _, _, err := format.ReadParquet(t.Context(), bytes.NewReader(b.Bytes()[:b.Len()/2]), "f.parquet"); !fault.Is(err, fault.Refused) {
+				t.Errorf("half a Parquet file: %v", err)
+			}
+		}
+	}
+}
+
+func same(t *testing.T, name string, want arrow.RecordBatch, got format.Batches, err error) {
+	t.Helper()
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	rows := int64(0)
+	for batch, err := range got {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			return
+		}
+		part := want.NewSlice(rows, rows+batch.NumRows())
+		for i, c := range batch.Columns() {
+			if !array.Equal(part.Column(i), c) {
+				t.Errorf("%s, column %s: %v, want %v", name, want.ColumnName(i), c, part.Column(i))
+			}
+		}
+		part.Release()
+		rows += batch.NumRows()
+	}
+	if rows != want.NumRows() {
+		t.Errorf("%s: %d rows, want %d", name, rows, want.NumRows())
+	}
+}
+
+func TestEveryRecordArrivesOnceWithItsLine(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		field := rapid.StringMatching(`[a-z ,;"\n]{0,6}`)
+		rows := rapid.SliceOfN(rapid.SliceOfN(field, 2, 2), 0, 30).Draw(t, "rows")
+		var text strings.Builder
+		text.WriteString("a,b\n")
+		line, lines := 2, []int{}
+		for _, r := range rows {
+			lines = append(lines, line)
+			quoted := `"` + strings.ReplaceAll(r[0], `"`, `""`) + `","` + strings.ReplaceAll(r[1], `"`, `""`) + `"` + "\n"
+			line += strings.Count(quoted, "\n")
+			text.WriteString(quoted)
+		}
+		_, batches, err := format.ReadCSV(strings.NewReader(text.String()), "f.csv", project.Format{CSV: project.CSVFormat{Delimiter: ",", Nulls: []string{"none of them"}}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got [][]string
+		var at []int
+		for batch, err := range batches {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range int(batch.NumRows()) {
+				got = append(got, []string{batch.Column(0).(*array.String).Value(i), batch.Column(1).(*array.String).Value(i)})
+				at = append(at, int(batch.Column(3).(*array.Int64).Value(i)))
+			}
+		}
+		if !slices.EqualFunc(got, rows, slices.Equal[[]string]) || !slices.Equal(at, lines) {
+			t.Fatalf("%q at %v, want %q at %v", got, at, rows, lines)
+		}
+	})
+}
+
+func FuzzCSV(f *testing.F) {
+	f.Add("a,b\n1,2\n")
+	f.Add("a;b\n\"x\ny\";2\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		_, err := csvText(text, project.CSVFormat{})
+		if k := fault.KindOf(err); err != nil && k != fault.Refused && k != fault.Invalid {
+			t.Fatalf("%q: kind %s: %v", text, k, err)
+		}
+	})
+}
+
+func FuzzJSON(f *testing.F) {
+	f.Add("{\"a\": [1, {\"b\": null}]}\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		_, err := dump(format.ReadJSON(strings.NewReader(text), "f.jsonl", project.Format{}, nil))
+		if err != nil && !fault.Is(err, fault.Refused) {
+			t.Fatalf("%q: %v", text, err)
+		}
+	})
+}

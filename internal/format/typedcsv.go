@@ -1,0 +1,196 @@
+package format
+
+import (
+	"encoding/csv"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/tidemill/tidemill/internal/core/fault"
+)
+
+// Typed CSV is what the SDK speaks where pyarrow is missing: each header field
+// is NAME:TYPE, with the types bool, int, float, timestamp, date and string. An
+// empty field is NULL; \e is the empty text, and \\ a backslash.
+
+var typedKinds = map[string]arrow.DataType{
+	"bool": arrow.FixedWidthTypes.Boolean, "int": arrow.PrimitiveTypes.Int64, "float": arrow.PrimitiveTypes.Float64,
+	"timestamp": &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}, "date": arrow.FixedWidthTypes.Date32, "string": arrow.BinaryTypes.String,
+}
+
+// ReadTypedCSV reads rows that the SDK wrote.
+func ReadTypedCSV(r io.Reader) (*arrow.Schema, Batches, error) {
+	reader := csv.NewReader(r)
+	reader.ReuseRecord = true
+	header, err := reader.Read()
+	if err != nil {
+		return nil, nil, fault.New(fault.Invalid, "typed CSV without a header: %w", err)
+	}
+	fields := make([]arrow.Field, len(header))
+	for i, h := range header {
+		cut := strings.LastIndexByte(h, ':')
+		kind, ok := arrow.DataType(nil), false
+		if cut > 0 {
+			kind, ok = typedKinds[h[cut+1:]]
+		}
+		if !ok {
+			return nil, nil, fault.New(fault.Invalid, "typed CSV: header field %q is no NAME:TYPE", h)
+		}
+		fields[i] = arrow.Field{Name: h[:cut], Type: kind, Nullable: true}
+	}
+	schema := arrow.NewSchema(fields, nil)
+	return schema, func(yield func(recordBatch, error) bool) {
+		b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+		defer b.Release()
+		rows := 0
+		flush := func() bool {
+			batch := b.NewRecordBatch()
+			rows = 0
+			defer batch.Release()
+			return yield(batch, nil)
+		}
+		for {
+			record, err := reader.Read()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err == nil {
+				for i, text := range record {
+					if err = appendTyped(b.Field(i), text); err != nil {
+						line, _ := reader.FieldPos(i)
+						err = fault.New(fault.Invalid, "typed CSV, line %d, column %s: %w", line, fields[i].Name, err)
+						break
+					}
+				}
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if rows++; rows >= batchRows && !flush() {
+				return
+			}
+		}
+		if rows > 0 {
+			flush()
+		}
+	}, nil
+}
+
+func appendTyped(b array.Builder, text string) error {
+	if text == "" {
+		b.AppendNull()
+		return nil
+	}
+	switch b := b.(type) {
+	case *array.BooleanBuilder:
+		v, err := strconv.ParseBool(text)
+		b.Append(v)
+		return err
+	case *array.Int64Builder:
+		v, err := strconv.ParseInt(text, 10, 64)
+		b.Append(v)
+		return err
+	case *array.Float64Builder:
+		v, err := strconv.ParseFloat(text, 64)
+		b.Append(v)
+		return err
+	case *array.TimestampBuilder:
+		v, err := time.Parse(time.RFC3339Nano, strings.Replace(text, " ", "T", 1))
+		b.Append(arrow.Timestamp(v.UnixMicro()))
+		return err
+	case *array.Date32Builder:
+		v, err := time.Parse(time.DateOnly, text)
+		b.Append(arrow.Date32FromTime(v))
+		return err
+	case *array.StringBuilder:
+		if text == `\e` {
+			text = ""
+		}
+		b.Append(strings.ReplaceAll(text, `\\`, `\`))
+		return nil
+	}
+	return fault.New(fault.Internal, "no builder for %T", b)
+}
+
+// WriteTypedCSV writes batches for the SDK.
+func WriteTypedCSV(w io.Writer, schema *arrow.Schema, batches Batches) error {
+	out := csv.NewWriter(w)
+	header := make([]string, schema.NumFields())
+	for i, f := range schema.Fields() {
+		header[i] = f.Name + ":" + typedName(f.Type)
+	}
+	if err := out.Write(header); err != nil {
+		return err
+	}
+	record := make([]string, len(header))
+	for batch, err := range batches {
+		if err != nil {
+			return err
+		}
+		for row := range int(batch.NumRows()) {
+			for i, column := range batch.Columns() {
+				record[i] = typedText(column, row)
+			}
+			if err := out.Write(record); err != nil {
+				return err
+			}
+		}
+		out.Flush()
+		if err := out.Error(); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+func typedName(t arrow.DataType) string {
+	switch t.ID() {
+	case arrow.BOOL:
+		return "bool"
+	case arrow.INT8, arrow.INT16, arrow.INT32, arrow.INT64, arrow.UINT8, arrow.UINT16, arrow.UINT32, arrow.UINT64:
+		return "int"
+	case arrow.FLOAT32, arrow.FLOAT64:
+		return "float"
+	case arrow.TIMESTAMP:
+		return "timestamp"
+	case arrow.DATE32, arrow.DATE64:
+		return "date"
+	}
+	return "string" // decimals too: a float would lose digits
+}
+
+func typedText(column arrow.Array, row int) string {
+	if column.IsNull(row) {
+		return ""
+	}
+	switch c := column.(type) {
+	case *array.String:
+		return escapeTyped(c.Value(row))
+	case *array.Timestamp:
+		unit := c.DataType().(*arrow.TimestampType).Unit
+		return c.Value(row).ToTime(unit).UTC().Format("2006-01-02T15:04:05.999999-07:00")
+	case *array.Float64:
+		return strconv.FormatFloat(c.Value(row), 'g', -1, 64)
+	case *array.Float32:
+		return strconv.FormatFloat(float64(c.Value(row)), 'g', -1, 32)
+	}
+	if typedName(column.DataType()) == "string" {
+		return escapeTyped(column.ValueStr(row))
+	}
+	return column.ValueStr(row)
+}
+
+func escapeTyped(text string) string {
+	if text == "" {
+		return `\e`
+	}
+	return strings.ReplaceAll(text, `\`, `\\`)
+}
