@@ -1,0 +1,194 @@
+// Package files is the store of files in a folder: CSV, JSON lines and Parquet
+// as sources, and tables of Parquet files under numbered manifests as targets.
+//
+// A table is a folder of uniquely named data files plus manifests 1, 2, 3 …,
+// each created only if absent (PROTOCOLS §3.5). The newest manifest says which
+// files are the table; its number is _seq. It also carries fences and receipts,
+// so that one linear history of manifests decides every race: whoever loses a
+// number reads again and tries the next. Readers that glob past the manifest are
+// outside the promise.
+//
+// Every path stays below the store's folder.
+package files
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/tidemill/tidemill/internal/core/datatype"
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/format"
+	"github.com/tidemill/tidemill/internal/store"
+)
+
+// Capabilities is what this kind can do whole.
+func Capabilities() store.Capabilities {
+	return store.Capabilities{
+		Atomicity: store.Numbered, Source: true,
+		Modes: []project.Mode{project.ModeReplace, project.ModeAppend, project.ModeReplaceWindow},
+	}
+}
+
+// Store is an open folder.
+type Store struct {
+	root *os.Root
+	dir  string
+}
+
+// Open opens the folder, which must be there.
+func Open(dir string) (*Store, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "open the folder of the store: %w", err)
+	}
+	return &Store{root, dir}, nil
+}
+
+// Close closes the folder.
+func (s *Store) Close() error { return s.root.Close() }
+
+// Read reads the files that match a glob, in the order of their names, as one
+// stream; or the rows of a table that this store holds. Files of one read have
+// the same columns, in any order.
+func (s *Store) Read(ctx context.Context, r store.Request) (*store.Reading, error) {
+	if r.Path == "" {
+		return s.readTable(ctx, r)
+	}
+	names, err := s.match(r.Path)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, fault.New(fault.NotFound, "no file matches %s: %w", r.Path, store.ErrAbsent)
+	}
+	return s.open(ctx, names, r)
+}
+
+// match lists the files below the folder that match a glob, without hidden ones.
+func (s *Store) match(glob string) ([]string, error) {
+	glob = path.Clean(strings.TrimPrefix(glob, "./"))
+	if !fs.ValidPath(strings.NewReplacer("*", "x", "?", "x", "[", "x", "]", "x").Replace(glob)) {
+		return nil, fault.New(fault.Invalid, "%q leaves the folder of the store", glob)
+	}
+	names, err := fs.Glob(s.root.FS(), glob)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "%q is no glob: %w", glob, err)
+	}
+	names = slices.DeleteFunc(names, func(n string) bool {
+		info, err := s.root.Stat(n)
+		return err != nil || info.IsDir() || strings.HasPrefix(path.Base(n), ".") || strings.HasSuffix(n, ".partial")
+	})
+	slices.Sort(names)
+	return names, nil
+}
+
+// open opens the first file, which decides the columns, and chains the others behind it.
+func (s *Store) open(ctx context.Context, names []string, r store.Request) (*store.Reading, error) {
+	out := &store.Reading{Stable: true, Sources: names}
+	for _, n := range names {
+		if info, err := s.root.Stat(n); err == nil {
+			out.Bytes += info.Size()
+		}
+	}
+	first, err := s.openOne(ctx, names[0], r)
+	if err != nil {
+		return nil, err
+	}
+	out.Schema, out.Text = first.schema, first.text
+	out.Batches = func(yield func(recordBatch, error) bool) {
+		current := first
+		for i, name := range names {
+			if i > 0 {
+				var err error
+				if current, err = s.openOne(ctx, name, r); err != nil {
+					yield(nil, err)
+					return
+				}
+			}
+			if !current.copyTo(ctx, out.Schema, yield) {
+				return
+			}
+		}
+	}
+	return out, nil
+}
+
+// opened is one file that is being read.
+type opened struct {
+	name    string
+	file    io.Closer
+	schema  datatype.Schema
+	text    bool
+	batches format.Batches
+}
+
+func (s *Store) openOne(ctx context.Context, name string, r store.Request) (*opened, error) {
+	f, err := format.Guess(name, r.Format)
+	if err != nil {
+		return nil, err
+	}
+	file, err := s.root.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.NotFound, "%s went away: %w", name, store.ErrAbsent)
+	}
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "open %s: %w", name, err)
+	}
+	o := &opened{name: name, file: file}
+	switch f.Kind {
+	case format.CSV:
+		o.text = true
+		o.schema, o.batches, err = format.ReadCSV(file, name, f, r.Columns)
+	case format.JSON:
+		o.text = true
+		o.schema, o.batches, err = format.ReadJSON(file, name, f, r.Columns)
+	case format.Parquet:
+		o.schema, o.batches, err = format.ReadParquet(ctx, file, name)
+	default:
+		err = fault.New(fault.Invalid, "no format %q; there are csv, json and parquet", f.Kind)
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return o, nil
+}
+
+// copyTo yields the file's batches in the columns of a schema, and closes the file.
+func (o *opened) copyTo(ctx context.Context, schema datatype.Schema, yield func(recordBatch, error) bool) bool {
+	defer func() { _ = o.file.Close() }()
+	order, err := align(o.name, o.schema, schema)
+	if err != nil {
+		yield(nil, err)
+		return false
+	}
+	for batch, err := range o.batches {
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			yield(nil, err)
+			return false
+		}
+		if order != nil {
+			batch = reorder(batch, schema, order)
+			ok := yield(batch, nil)
+			batch.Release()
+			if !ok {
+				return false
+			}
+			continue
+		}
+		if !yield(batch, nil) {
+			return false
+		}
+	}
+	return true
+}
