@@ -73,7 +73,9 @@ type Request struct {
 	Table  project.Table // of the store
 	Query  dialect.Statement
 	Format project.Format
-	Batch  int // rows per batch that the reader should aim at; 0: the reader's choice
+	// Columns are delivered by text formats even where the source lacks them, as NULL.
+	Columns []string
+	Batch   int // rows per batch that the reader should aim at; 0: the reader's choice
 }
 
 // Reading is an open read. Batches may be consumed once.
@@ -129,6 +131,32 @@ type TableSpec struct {
 	Stable     bool // the last of equal keys wins; else all of them are quarantined
 	Known      Known
 	Contract   string // id@version
+	// Replays are the ids of quarantined rows that this load places again: they
+	// are deleted in its commit. Such a load is a part of its window: nothing that
+	// it does not carry is removed, and rows are merged by key where there are keys.
+	Replays []string
+	// Admit is asked before anything becomes visible where equal keys send further
+	// rows to quarantine: with the evidence as it is then. An error refuses the
+	// load. It may be nil.
+	Admit func(commit.Evidence) error
+}
+
+// QuarantineSchema is the schema of the batches that Load.Quarantine takes. Keep
+// the row's id, run, task, key, window, number and time beside them under names
+// that begin with an underscore: _id, _run, _task, _key, _window_start,
+// _window_end, _seq, _at.
+func QuarantineSchema() datatype.Schema {
+	text := datatype.Of(datatype.String)
+	return datatype.Schema{Fields: []datatype.Field{
+		{Name: "rule", Type: text, Required: true},
+		{Name: "field", Type: text},
+		{Name: "reason", Type: text},
+		{Name: "value", Type: text},
+		{Name: "file", Type: text},
+		{Name: "line", Type: datatype.Of(datatype.Int64)},
+		{Name: "original", Type: text}, // a JSON object: the columns as the source wrote them
+		{Name: "contract", Type: text},
+	}}
 }
 
 // Known says how simulated rows of a feature table came to be known (PROTOCOLS
@@ -165,7 +193,10 @@ type Load interface {
 // uniqueness, SQL checks. Asserted in publish alone.
 type SQLLoad interface {
 	Load
-	// Fill stages the rows of a SELECT and returns their number.
+	// Fill stages the rows of a SELECT and returns their number. Columns are found
+	// by name. A type that is not the wanted one is cast where every value fits,
+	// and a value that does not fit fails the load. For a table of mode view the
+	// SELECT becomes the view, runs not at all, and may have no parameters.
 	Fill(context.Context, project.Table, dialect.Statement) (int64, error)
 	// Describe returns the schema of a SELECT without running it.
 	Describe(context.Context, dialect.Statement) (datatype.Schema, error)
