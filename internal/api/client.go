@@ -209,3 +209,8 @@ func (c *Client) Door(ctx context.Context, path string, in any) (io.ReadCloser, 
 	}
 	return c.Do(ctx, http.MethodPost, "/api/v1/door"+path, bytes.NewReader(b))
 }
+
+// VerifyHistory holds the history and the stores' receipts against the invariants.
+func (c *Client) VerifyHistory(ctx context.Context) (out []ledger.Finding, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/verify-history", nil, &out)
+}

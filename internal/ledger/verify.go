@@ -1,0 +1,192 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/tidemill/tidemill/internal/core/commit"
+	"github.com/tidemill/tidemill/internal/core/run"
+)
+
+// Finding is the verdict on one invariant of the history.
+type Finding struct {
+	Invariant  string   `json:"invariant"`
+	Statement  string   `json:"statement"`
+	Checked    int64    `json:"checked"`
+	Count      int      `json:"violations"`
+	Violations []string `json:"examples,omitempty"` // the first ten
+}
+
+func (f *Finding) add(format string, args ...any) {
+	f.Count++
+	if len(f.Violations) < 10 {
+		f.Violations = append(f.Violations, fmt.Sprintf(format, args...))
+	}
+}
+
+// VerifyHistory reads the event history of an environment and states each
+// invariant that it can show (reliability I1 to I6).
+func (l *Ledger) VerifyHistory(ctx context.Context, environment string) ([]Finding, error) {
+	slots := Finding{Invariant: "I1", Statement: "a slot has at most one run"}
+	if err := l.verifySlots(ctx, environment, &slots); err != nil {
+		return nil, err
+	}
+	stale := Finding{Invariant: "I2", Statement: "an attempt's event counts only under the newest epoch"}
+	numbers := Finding{Invariant: "I3", Statement: "attempt numbers grow by one per start"}
+	final := Finding{Invariant: "I4", Statement: "an ended task changes only by a rerun or a person's word"}
+	if err := l.verifyEvents(ctx, environment, &stale, &numbers, &final); err != nil {
+		return nil, err
+	}
+	success := Finding{Invariant: "I5", Statement: "what succeeded has a receipt for every table, and its evidence adds up"}
+	if err := l.verifySuccess(ctx, environment, &success); err != nil {
+		return nil, err
+	}
+	alerts := Finding{Invariant: "I6", Statement: "every incident was put into the outbox when it opened, and again when it was resolved"}
+	if err := l.verifyAlerts(ctx, environment, &alerts); err != nil {
+		return nil, err
+	}
+	return []Finding{slots, stale, numbers, final, success, alerts}, nil
+}
+
+func (l *Ledger) verifySlots(ctx context.Context, environment string, f *Finding) error {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT pipeline, due_us, count(*) FROM run
+		WHERE environment = $1 AND kind = 'scheduled' AND due_us IS NOT NULL GROUP BY pipeline, due_us ORDER BY pipeline, due_us`), environment)
+	_, err = scanAll(rows, err, func(r *sql.Rows) (struct{}, error) {
+		var pipeline string
+		var due int64
+		var n int
+		err := r.Scan(&pipeline, &due, &n)
+		f.Checked++
+		if n > 1 {
+			f.add("%s has %d runs for the slot due %s", pipeline, n, at(due))
+		}
+		return struct{}{}, err
+	})
+	return err
+}
+
+// historyOf follows one task through its events.
+type historyOf struct {
+	epoch   int64
+	attempt int
+	state   run.TaskState
+}
+
+func (l *Ledger) verifyEvents(ctx context.Context, environment string, stale, numbers, final *Finding) error {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT seq, run, task, idx, attempt, epoch, name, was, became FROM event WHERE environment = $1 ORDER BY seq`), environment)
+	tasks := map[run.Ref]historyOf{}
+	_, err = scanAll(rows, err, func(r *sql.Rows) (struct{}, error) {
+		ref := run.Ref{Environment: environment}
+		var seq, epoch int64
+		var attempt int
+		var name string
+		var was, became run.TaskState
+		if err := r.Scan(&seq, &ref.Run, &ref.Task, &ref.Index, &attempt, &epoch, &name, &was, &became); err != nil {
+			return struct{}{}, err
+		}
+		before, known := tasks[ref]
+		stale.Checked++
+		numbers.Checked++
+		final.Checked++
+		if known {
+			if epoch < before.epoch {
+				stale.add("event %d (%s of %s) is under epoch %d, after epoch %d", seq, name, ref, epoch, before.epoch)
+			}
+			if attempt != before.attempt && attempt != before.attempt+1 {
+				numbers.add("event %d (%s of %s) is of attempt %d, after attempt %d", seq, name, ref, attempt, before.attempt)
+			}
+			if was != before.state {
+				final.add("event %d (%s of %s) begins at %s, the one before it ended at %s", seq, name, ref, was, before.state)
+			}
+		}
+		aside := name == "rerun" || name == "accepted" || name == "skip_requested"
+		if was.Terminal() && !aside {
+			final.add("event %d (%s of %s) changes the ended state %s to %s", seq, name, ref, was, became)
+		}
+		tasks[ref] = historyOf{epoch, attempt, became}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+func (l *Ledger) verifySuccess(ctx context.Context, environment string, f *Finding) error {
+	attempts, err := l.allAttempts(ctx, environment)
+	if err != nil {
+		return err
+	}
+	for _, a := range attempts {
+		f.Checked++
+		for _, receipt := range a.Result.Receipts {
+			for _, t := range receipt.Tables {
+				if err := t.Evidence.Check(); err != nil {
+					f.add("%s attempt %d, table %s: %v", a.Ref, a.Attempt, t.Table, err)
+				}
+			}
+		}
+	}
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT t.run, t.task FROM task t WHERE t.environment = $1 AND t.state = 'succeeded'
+		AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.environment = t.environment AND a.run = t.run AND a.task = t.task AND a.idx = t.idx
+			AND (a.state = 'succeeded' OR a.state = 'lost' OR a.state = 'cancelled'))`), environment)
+	_, err = scanAll(rows, err, func(r *sql.Rows) (struct{}, error) {
+		var id, task string
+		err := r.Scan(&id, &task)
+		f.add("%s/%s succeeded without an attempt", id, task)
+		return struct{}{}, err
+	})
+	return err
+}
+
+// allAttempts lists the successful attempts of an environment.
+func (l *Ledger) allAttempts(ctx context.Context, environment string) ([]AttemptInfo, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT DISTINCT run FROM attempt WHERE environment = $1 AND state = 'succeeded' ORDER BY run`), environment)
+	runs, err := scanAll(rows, err, scanText)
+	if err != nil {
+		return nil, err
+	}
+	var out []AttemptInfo
+	for _, id := range runs {
+		list, err := l.Attempts(ctx, RunRef{environment, id}, "")
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range list {
+			if a.State == "succeeded" {
+				out = append(out, a)
+			}
+		}
+	}
+	return out, nil
+}
+
+// Receipts lists the receipts that the history names, to be held against the stores.
+func (l *Ledger) Receipts(ctx context.Context, environment string) ([]commit.Receipt, error) {
+	attempts, err := l.allAttempts(ctx, environment)
+	var out []commit.Receipt
+	for _, a := range attempts {
+		out = append(out, a.Result.Receipts...)
+	}
+	return out, err
+}
+
+func (l *Ledger) verifyAlerts(ctx context.Context, environment string, f *Finding) error {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT i.incident, i.state,
+			(SELECT count(*) FROM outbox o WHERE o.incident = i.incident AND o.action = 'firing' AND o.channel = ''),
+			(SELECT count(*) FROM outbox o WHERE o.incident = i.incident AND o.action = 'resolved' AND o.channel = '')
+		FROM incident i WHERE i.environment = $1`), environment)
+	_, err = scanAll(rows, err, func(r *sql.Rows) (struct{}, error) {
+		var id, state string
+		var firing, resolved int
+		err := r.Scan(&id, &state, &firing, &resolved)
+		f.Checked++
+		wanted := 0
+		if state == "resolved" {
+			wanted = 1
+		}
+		if firing != 1 || resolved != wanted {
+			f.add("incident %s (%s) has %d messages for its opening and %d for its end", id, state, firing, resolved)
+		}
+		return struct{}{}, err
+	})
+	return err
+}

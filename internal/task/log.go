@@ -1,0 +1,206 @@
+package task
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/run"
+	"github.com/tidemill/tidemill/internal/protocol"
+	"github.com/tidemill/tidemill/internal/secret"
+)
+
+const (
+	shipEvery   = 200 * time.Millisecond
+	shipBytes   = 256 << 10
+	longestLine = 64 << 10 // a longer one is cut into several, and marked
+	lastTries   = 50       // for the rest of a log, shipEvery apart
+)
+
+// logbook is an attempt's log: lines with time and stream, secrets masked, kept
+// in a file of the run directory and shipped to the server while they grow.
+// Memory does not grow with the log.
+type logbook struct {
+	ship    func(ctx context.Context, h protocol.LogHeader, chunk []byte) error
+	ref     run.Ref
+	attempt int
+
+	mu      sync.Mutex
+	path    string
+	file    *os.File // opened with the first line
+	size    int64
+	err     error
+	streams []*stream
+	secrets []secret.Value
+	now     func() time.Time
+
+	done chan struct{}
+	stop context.CancelFunc
+}
+
+func newLogbook(path string, ref run.Ref, attempt int, ship func(context.Context, protocol.LogHeader, []byte) error) *logbook {
+	return &logbook{path: path, ref: ref, attempt: attempt, ship: ship, now: time.Now}
+}
+
+// note writes a line of our own.
+func (l *logbook) note(format string, args ...any) {
+	s := l.stream("tidemill")
+	_, _ = s.Write([]byte(fmt.Sprintf(format, args...) + "\n"))
+}
+
+// mask hides a secret from now on, in every stream.
+func (l *logbook) mask(v secret.Value) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.secrets = append(l.secrets, v)
+	for _, s := range l.streams {
+		s.masker.Add(v)
+	}
+}
+
+// stream returns the writer of a named stream.
+func (l *logbook) stream(name string) io.Writer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.streams {
+		if s.name == name {
+			return s
+		}
+	}
+	s := &stream{log: l, name: name}
+	for _, v := range l.secrets {
+		s.masker.Add(v)
+	}
+	l.streams = append(l.streams, s)
+	return s
+}
+
+// stream cuts what is written into lines.
+type stream struct {
+	log    *logbook
+	name   string
+	masker secret.Masker
+	line   []byte
+}
+
+// Write takes a piece of output. It never fails: a log that cannot be written
+// must not end the task that writes it.
+func (s *stream) Write(b []byte) (int, error) {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	s.take(s.masker.Write(b))
+	return len(b), nil
+}
+
+func (s *stream) take(b []byte) {
+	for len(b) > 0 {
+		end := bytes.IndexByte(b, '\n')
+		if end < 0 {
+			s.line = append(s.line, b...)
+			b = nil
+		} else {
+			s.line = append(s.line, b[:end]...)
+			b = b[end+1:]
+		}
+		for len(s.line) > longestLine {
+			s.log.put(s.name, s.line[:longestLine], " (cut)")
+			s.line = append(s.line[:0], s.line[longestLine:]...)
+		}
+		if end >= 0 {
+			s.log.put(s.name, s.line, "")
+			s.line = s.line[:0]
+		}
+	}
+}
+
+// put writes one line; the caller holds mu.
+func (l *logbook) put(name string, line []byte, mark string) {
+	if l.err != nil {
+		return
+	}
+	if l.file == nil {
+		if l.file, l.err = os.OpenFile(l.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); l.err != nil {
+			return
+		}
+		ctx, stop := context.WithCancel(context.Background()) // until close
+		l.stop, l.done = stop, make(chan struct{})
+		go l.follow(ctx)
+	}
+	text := fmt.Appendf(nil, "%s %-8s ", l.now().UTC().Format("2006-01-02T15:04:05.000Z"), name)
+	text = append(append(append(text, line...), mark...), '\n')
+	n, err := l.file.Write(text)
+	l.size += int64(n)
+	l.err = err
+}
+
+// follow ships the log as it grows.
+func (l *logbook) follow(ctx context.Context) {
+	defer close(l.done)
+	sent := int64(0)
+	tick := time.NewTicker(shipEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			sent, _ = l.shipFrom(ctx, sent)
+		case <-ctx.Done():
+			last := context.WithoutCancel(ctx)
+			for range lastTries {
+				var err error
+				if sent, err = l.shipFrom(last, sent); err == nil {
+					return
+				}
+				time.Sleep(shipEvery) //nolint:forbidigo // bounded, while the server is away
+			}
+			return
+		}
+	}
+}
+
+// shipFrom sends what lies behind an offset, in chunks.
+func (l *logbook) shipFrom(ctx context.Context, sent int64) (int64, error) {
+	for {
+		l.mu.Lock()
+		size := l.size
+		l.mu.Unlock()
+		if sent >= size {
+			return sent, nil
+		}
+		chunk := make([]byte, min(size-sent, shipBytes))
+		if _, err := l.file.ReadAt(chunk, sent); err != nil && !errors.Is(err, io.EOF) {
+			return sent, err
+		}
+		err := l.ship(ctx, protocol.LogHeader{Ref: l.ref, Attempt: l.attempt, Offset: sent}, chunk)
+		if err != nil && fault.Is(err, fault.Unavailable) {
+			return sent, err
+		}
+		sent += int64(len(chunk)) // refused for another reason: repeating would not help
+	}
+}
+
+// close writes what is left of the last lines, ships everything, and removes the file.
+func (l *logbook) close() {
+	l.mu.Lock()
+	for _, s := range l.streams {
+		s.take(s.masker.Flush())
+		if len(s.line) > 0 {
+			l.put(s.name, s.line, "")
+			s.line = nil
+		}
+	}
+	file := l.file
+	l.mu.Unlock()
+	if file == nil {
+		return
+	}
+	l.stop()
+	<-l.done
+	_ = file.Close()
+	_ = os.Remove(l.path)
+}
