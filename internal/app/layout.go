@@ -1,3 +1,9 @@
+// Package app puts the parts together: the server with its loops, the home
+// worker as a child process, and the stores that a project names.
+//
+// New binds and takes locks, and undoes what it did when it fails; Run works
+// until its context ends and stops the parts in reverse. Nothing else starts a
+// part. Two servers cannot share a project folder.
 package app
 
 import (

@@ -26,7 +26,7 @@ type Lock struct{ file *os.File }
 // Acquire takes a lock file and writes who holds it. It waits for up to patience
 // for another holder to end, then reports a conflict that names it.
 func Acquire(ctx context.Context, path string, me Holder, patience time.Duration) (*Lock, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // a path of our own
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "lock %s: %w", path, err)
 	}
@@ -69,7 +69,7 @@ func (l *Lock) Release() error { return l.file.Close() }
 
 // HolderOf returns who holds a lock file, and whether anybody does.
 func HolderOf(path string) (Holder, bool) {
-	file, err := os.OpenFile(path, os.O_RDWR, 0o600) //nolint:gosec // a path of our own
+	file, err := os.OpenFile(path, os.O_RDWR, 0o600)
 	if err != nil {
 		return Holder{}, false
 	}

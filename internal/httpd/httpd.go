@@ -182,6 +182,6 @@ func Serve(ctx context.Context, h *http.Server, listen func() error) error {
 	if err := h.Shutdown(bounded); err != nil {
 		_ = h.Close() // parked exchanges end here
 	}
-	<-failed
+	<-failed // ErrServerClosed
 	return nil
 }

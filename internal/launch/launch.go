@@ -99,7 +99,7 @@ func Run(ctx context.Context, s Spec) (Exit, error) {
 	if s.Grace == 0 {
 		s.Grace = DefaultGrace
 	}
-	cmd := exec.Command(s.Args[0], s.Args[1:]...) //nolint:gosec,noctx // the user's program; ctx is the kill ladder's
+	cmd := exec.Command(s.Args[0], s.Args[1:]...) //nolint:noctx // the user's program; ctx is the kill ladder's
 	cmd.Dir, cmd.Env = s.Dir, append(s.Env, MarkerVariable+"="+s.Marker)
 	cmd.Stdout, cmd.Stderr = s.Stdout, s.Stderr
 	// A grandchild that keeps the pipes open must not keep the attempt open.

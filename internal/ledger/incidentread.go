@@ -28,7 +28,7 @@ func (l *Ledger) Incident(ctx context.Context, environment, id string) (Incident
 func (l *Ledger) incidents(ctx context.Context, where string, args ...any) ([]Incident, error) {
 	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT environment, incident, fingerprint, kind, severity, pipeline, task, owner, state, summary,
 			opened_us, updated_us, resolved_us, resolution
-		FROM incident WHERE `+where+` ORDER BY opened_us DESC, incident DESC`), args...) //nolint:gosec // where is one of our own texts
+		FROM incident WHERE `+where+` ORDER BY opened_us DESC, incident DESC`), args...)
 	list, err := scanAll(rows, err, func(r *sql.Rows) (Incident, error) {
 		var i Incident
 		var opened, updated int64

@@ -137,7 +137,7 @@ func (tx *Tx) exec(text string, args ...any) error {
 func (tx *Tx) execCount(text string, args ...any) (int64, error) {
 	var res sql.Result
 	var err error
-	if s := tx.statement(text); s != nil {
+	if s := tx.statement(text); s != nil { //nolint:sqlclosecheck // a transaction's statement ends with it
 		res, err = s.ExecContext(tx.ctx, args...)
 	} else {
 		res, err = tx.tx.ExecContext(tx.ctx, tx.ledger.engine.text(text), args...)
@@ -231,7 +231,7 @@ var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadd
 // milliseconds, 32 random bits.
 func NewID(now time.Time) string {
 	var b [10]byte
-	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16) //nolint:gosec // years after 1970
+	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16)
 	_, _ = rand.Read(b[6:])                                        // never fails (crypto/rand)
 	return strings.ToLower(idEncoding.EncodeToString(b[:]))
 }

@@ -148,7 +148,7 @@ func (n *Notifier) send(ctx context.Context, plan Plan, one ledger.Notification)
 		return n.Ledger.SettleNotification(ctx, one.ID, "dead", err.Error(), time.Now())
 	}
 	wait := min(firstWait<<min(one.Attempts, 20), maxWait)
-	wait = wait/2 + rand.N(wait/2) //nolint:gosec // spreads tries, guards nothing
+	wait = wait/2 + rand.N(wait/2)
 	n.Log.Warn("notification not sent, will try again", "channel", one.Channel, "in", wait, "cause", err)
 	return n.Ledger.SettleNotification(ctx, one.ID, "pending", err.Error(), time.Now().Add(wait))
 }

@@ -106,7 +106,7 @@ func (p *Preparer) interpreter(ctx context.Context) (path string, version [3]int
 			return "", version, fault.New(fault.Invalid, "there is no python3 on the PATH; install Python 3.11 or newer")
 		}
 	}
-	out, err := exec.CommandContext(ctx, path, "-c", "import sys; print(*sys.version_info[:3])").Output() //nolint:gosec // the configured interpreter
+	out, err := exec.CommandContext(ctx, path, "-c", "import sys; print(*sys.version_info[:3])").Output()
 	if err != nil {
 		return "", version, fault.New(fault.Unavailable, "ask %s for its version: %w", path, err)
 	}
@@ -167,7 +167,7 @@ for d in json.loads(sys.argv[1]):
     try: m.version(name)
     except m.PackageNotFoundError: missing.append(d)
 print("\n".join(missing))`
-	out, err := exec.CommandContext(ctx, base, "-c", ask, string(names)).Output() //nolint:gosec // the configured interpreter
+	out, err := exec.CommandContext(ctx, base, "-c", ask, string(names)).Output()
 	if err != nil {
 		return env, fault.New(fault.Unavailable, "ask %s what is installed: %w", base, err)
 	}
@@ -183,7 +183,7 @@ func (p *Preparer) ensure(ctx context.Context, base string, version [3]int, uv s
 	_, _ = fmt.Fprintf(h, "2\n%s\n%s\n%v\n%s/%s\n%q\n%s", s.Driver, base, version, runtime.GOOS, runtime.GOARCH, s.Dependencies, s.Lock)
 	dir := filepath.Join(p.Dir, hex.EncodeToString(h.Sum(nil))[:20])
 	env := Environment{Python: filepath.Join(dir, "bin", "python")}
-	if digest, err := os.ReadFile(filepath.Join(dir, digestFile)); err == nil { //nolint:gosec // a path of our own
+	if digest, err := os.ReadFile(filepath.Join(dir, digestFile)); err == nil {
 		env.Digest = string(digest)
 		return env, nil
 	}
@@ -195,7 +195,7 @@ func (p *Preparer) ensure(ctx context.Context, base string, version [3]int, uv s
 		return env, err
 	}
 	defer unlock()
-	if digest, err := os.ReadFile(filepath.Join(dir, digestFile)); err == nil { //nolint:gosec // a path of our own
+	if digest, err := os.ReadFile(filepath.Join(dir, digestFile)); err == nil {
 		env.Digest = string(digest)
 		return env, nil
 	}
@@ -218,7 +218,7 @@ func (p *Preparer) ensure(ctx context.Context, base string, version [3]int, uv s
 const digestFile = "tidemill-digest"
 
 func lock(ctx context.Context, path string) (func(), error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // a path of our own
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "lock %s: %w", path, err)
 	}
@@ -269,7 +269,7 @@ func build(ctx context.Context, dir, base, uv string, s Spec, log io.Writer) err
 
 func install(ctx context.Context, args []string, log io.Writer) error {
 	var said bytes.Buffer
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // the installer
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(log, &said), io.MultiWriter(log, &said)
 	err := cmd.Run()
 	if err == nil {
@@ -296,7 +296,7 @@ func lastLine(text string, err error) string {
 func installed(ctx context.Context, python string) (string, error) {
 	const ask = `import importlib.metadata as m, sys
 print(sys.version.split()[0], *sorted(f"{d.name.lower()}=={d.version}" for d in m.distributions()), sep="\n")`
-	out, err := exec.CommandContext(ctx, python, "-c", ask).Output() //nolint:gosec // an interpreter that we made
+	out, err := exec.CommandContext(ctx, python, "-c", ask).Output()
 	if err != nil {
 		return "", fault.New(fault.Unavailable, "ask %s what is installed: %w", python, err)
 	}

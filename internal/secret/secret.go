@@ -59,7 +59,7 @@ func Resolve(ref string) (Value, error) {
 		if info.Size() > maxBytes {
 			return Value{}, fault.New(fault.Invalid, "read a secret: %s has %d bytes, a secret has at most %d", name, info.Size(), maxBytes)
 		}
-		b, err := os.ReadFile(name) //nolint:gosec // the reference names it
+		b, err := os.ReadFile(name)
 		if err != nil {
 			return Value{}, fault.New(fault.Invalid, "read a secret: %w", err)
 		}

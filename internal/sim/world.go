@@ -74,7 +74,7 @@ type message struct {
 
 func newWorld(seed uint64, f Faults) *world {
 	w := &world{
-		random: rand.New(rand.NewPCG(seed, 7)), faults: f, //nolint:gosec // a simulation is repeatable on purpose
+		random: rand.New(rand.NewPCG(seed, 7)), faults: f,
 		now:   time.Date(2013, 1, 1, 0, 0, 0, 0, time.UTC),
 		tasks: map[string]run.Task{}, next: map[string][]string{}, sessions: map[string]bool{}, slots: map[int64]int{},
 		keys: map[string]*published{}, history: map[string][]run.Task{}, reruns: map[string]int{},

@@ -106,7 +106,7 @@ func start() (*Postgres, error) {
 		return nil, err
 	}
 	data := filepath.Join(dir, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "tidemill", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync") //nolint:gosec,noctx // a test's own server
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "tidemill", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync") //nolint:noctx // a test's own server
 	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
 	initdb.Dir = dir
 	if out, err := initdb.CombinedOutput(); err != nil {
@@ -116,7 +116,7 @@ func start() (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.cmd = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(p.Port), "-c", "listen_addresses=127.0.0.1", //nolint:gosec,noctx // a test's own server
+	p.cmd = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(p.Port), "-c", "listen_addresses=127.0.0.1", //nolint:noctx // a test's own server
 		"-c", "unix_socket_directories="+dir, "-c", "max_connections=200", "-c", "fsync=off", "-c", "log_min_messages=fatal")
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential, Pdeathsig: syscall.SIGTERM}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.log, &p.log
@@ -161,7 +161,7 @@ func credentials(dir string) (*syscall.Credential, error) {
 		}
 		uid, _ := strconv.Atoi(u.Uid)
 		gid, _ := strconv.Atoi(u.Gid)
-		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, os.Chown(dir, uid, gid) //nolint:gosec // ids fit
+		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, os.Chown(dir, uid, gid)
 	}
 	return nil, fmt.Errorf("root cannot run PostgreSQL, and there is neither a user postgres nor nobody")
 }

@@ -192,8 +192,9 @@ func (w *Worker) acknowledge(ctx context.Context, grants []run.Grant, start func
 	}
 	answer, err := w.Server.Exchange(ctx, x)
 	if err != nil {
+		// They go back to work by themselves, or hello tells that we do not have them.
 		w.Log.Warn("grants not acknowledged", "grants", len(grants), "cause", err)
-		return nil // they go back to work by themselves, or hello tells that we do not have them
+		return nil //nolint:nilerr // the loop goes on
 	}
 	failpoint.Hit(failpoint.Acknowledged)
 	for _, g := range grants {

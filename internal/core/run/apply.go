@@ -399,7 +399,7 @@ func backoff(base time.Duration, failures int, limit time.Duration) time.Duratio
 // share, so that the core needs no randomness.
 func jitter(span time.Duration, run, task string, attempt int) time.Duration {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%s/%s/%d", run, task, attempt)
+	_, _ = fmt.Fprintf(h, "%s/%s/%d", run, task, attempt)
 	return time.Duration(float64(span) * float64(h.Sum64()%1000) / 1000)
 }
 

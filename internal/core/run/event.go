@@ -105,20 +105,20 @@ type Effect interface{ effect() }
 
 // The effects.
 type (
-	// Offer: the task can be claimed from At on.
+	// Offer says that the task can be claimed from At on.
 	Offer struct{ At time.Time }
-	// Stop: the session shall stop the attempt.
+	// Stop says that the session shall stop the attempt.
 	Stop struct {
 		Session string
 		Epoch   int64
 	}
-	// Ended: the task ended; its dependants must hear of it.
+	// Ended says that the task ended; its dependants must hear of it.
 	Ended struct{ State TaskState }
-	// Published: the tables cover more than before.
+	// Published says that the tables cover more than before.
 	Published struct{ Tables []commit.TableCommit }
-	// RunEnded: the last open task of the run ended.
+	// RunEnded says that the last open task of the run ended.
 	RunEnded struct{ State State }
-	// Tell: somebody may have to hear of it.
+	// Tell says that somebody may have to hear of it.
 	Tell struct {
 		Kind   string // task_failed, worker_lost
 		Fault  fault.Kind

@@ -1,0 +1,241 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/core/fault"
+)
+
+type pauseCommand struct {
+	Pipeline string `arg:"" help:"The pipeline."`
+	Note     string `help:"Why, for those who wonder."`
+}
+
+// Run pauses a pipeline.
+func (c pauseCommand) Run(s *session) error { return s.setPaused(c.Pipeline, true, c.Note) }
+
+type resumeCommand struct {
+	Pipeline string `arg:"" help:"The pipeline."`
+	Note     string `help:"Why, for those who wonder."`
+}
+
+// Run resumes a pipeline.
+func (c resumeCommand) Run(s *session) error { return s.setPaused(c.Pipeline, false, c.Note) }
+
+func (s *session) setPaused(pipeline string, paused bool, note string) error {
+	client, done, err := s.connect(needs{})
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := client.SetPaused(s.ctx, pipeline, api.PauseRequest{Paused: paused, Note: note, By: me()}); err != nil {
+		return err
+	}
+	if paused {
+		s.say("%s is paused: its slots are written and wait; go on with: tidemill resume %s", pipeline, pipeline)
+	} else {
+		s.say("%s goes on: missed: judges the slots that waited", pipeline)
+	}
+	return nil
+}
+
+type skipCommand struct {
+	What string `arg:"" help:"A pipeline (its next slot), PIPELINE@DUE, or RUN/TASK."`
+	Note string `help:"Why, for the history."`
+}
+
+// Run skips a slot or a task.
+func (c skipCommand) Run(s *session) error {
+	client, done, err := s.connect(needs{})
+	if err != nil {
+		return err
+	}
+	defer done()
+	if id, task, ok := strings.Cut(c.What, "/"); ok {
+		if err := client.SetAside(s.ctx, api.SetAsideRequest{Run: id, Task: task, Note: c.Note, By: me()}); err != nil {
+			return err
+		}
+		s.say("%s is skipped", c.What)
+		return nil
+	}
+	pipeline, due, _ := strings.Cut(c.What, "@")
+	if err := client.SkipSlot(s.ctx, pipeline, due, c.Note); err != nil {
+		return err
+	}
+	s.say("the slot of %s is skipped", c.What)
+	return nil
+}
+
+type markCommand struct {
+	Task string `arg:"" help:"RUN/TASK."`
+	Note string `required:"" help:"Why you answer for it; it stays in the history."`
+}
+
+// Run marks a task accepted. Nobody but an attempt can make a task succeed.
+func (c markCommand) Run(s *session) error {
+	id, task, ok := strings.Cut(c.Task, "/")
+	if !ok {
+		return fault.New(fault.Invalid, "mark what? write RUN/TASK")
+	}
+	client, done, err := s.connect(needs{})
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := client.SetAside(s.ctx, api.SetAsideRequest{Run: id, Task: task, Accepted: true, Note: c.Note, By: me()}); err != nil {
+		return err
+	}
+	s.say("%s is accepted by %s", c.Task, me())
+	return nil
+}
+
+type incidentsCommand struct {
+	All  bool `help:"Resolved ones too."`
+	Sent bool `help:"What was sent about them, waits, or was given up."`
+}
+
+// Run lists incidents or notifications.
+func (c incidentsCommand) Run(s *session) error {
+	client, done, err := s.connect(needs{})
+	if err != nil {
+		return err
+	}
+	defer done()
+	if c.Sent {
+		list, err := client.Notifications(s.ctx, 100)
+		if err != nil {
+			return err
+		}
+		t := table{columns: []string{"id", "incident", "action", "channel", "state", "tries", "created", "answer"}, values: list}
+		for _, n := range list {
+			t.rows = append(t.rows, []string{fmt.Sprint(n.ID), n.Incident, n.Action, n.Channel, n.State, fmt.Sprint(n.Attempts), local(n.Created), n.Answer})
+		}
+		return s.give(t)
+	}
+	list, err := client.Incidents(s.ctx, c.All)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 && s.output == "table" {
+		s.say("all good: no open incident")
+		return nil
+	}
+	t := table{columns: []string{"incident", "severity", "kind", "where", "state", "since", "runs", "summary"}, values: list}
+	for _, i := range list {
+		where := i.Pipeline
+		if i.Task != "" {
+			where += "/" + i.Task
+		}
+		open := 0
+		for _, r := range i.Runs {
+			if r.Left.IsZero() {
+				open++
+			}
+		}
+		t.rows = append(t.rows, []string{i.ID, i.Severity, i.Kind, where, i.State, local(i.Opened), fmt.Sprint(open), i.Summary})
+	}
+	return s.give(t)
+}
+
+type alertCommand struct {
+	Test alertTestCommand `cmd:"" help:"Send a real trigger and a real resolve, and show both answers."`
+}
+
+type alertTestCommand struct {
+	Channel string `arg:"" optional:"" help:"The channel; without it every one."`
+}
+
+// Run tests channels.
+func (c alertTestCommand) Run(s *session) error {
+	client, done, err := s.connect(needs{})
+	if err != nil {
+		return err
+	}
+	defer done()
+	list, err := client.AlertTest(s.ctx, c.Channel)
+	if err != nil {
+		return err
+	}
+	t := table{columns: []string{"channel", "action", "answer", "error"}, values: list}
+	failed := false
+	for _, a := range list {
+		t.rows = append(t.rows, []string{a.Channel, a.Action, a.Answer, a.Error})
+		failed = failed || a.Error != ""
+	}
+	if err := s.give(t); err != nil {
+		return err
+	}
+	if failed {
+		return silent{fault.Unavailable}
+	}
+	return nil
+}
+
+type modelsCommand struct {
+	List    modelsListCommand    `cmd:"" default:"withargs" help:"List model versions."`
+	Promote modelsPromoteCommand `cmd:"" help:"Move an alias to a version."`
+}
+
+type modelsListCommand struct {
+	Model string `arg:"" optional:"" help:"Of this model alone."`
+}
+
+// Run lists model versions.
+func (c modelsListCommand) Run(s *session) error {
+	client, done, err := s.connect(needs{})
+	if err != nil {
+		return err
+	}
+	defer done()
+	list, err := client.Models(s.ctx, c.Model)
+	if err != nil {
+		return err
+	}
+	t := table{columns: []string{"model", "version", "aliases", "metrics", "pin", "run", "created"}, values: list}
+	for _, m := range list {
+		metrics := ""
+		for _, name := range sortedKeys(m.Metrics) {
+			metrics += fmt.Sprintf("%s=%.4g ", name, m.Metrics[name])
+		}
+		t.rows = append(t.rows, []string{m.Name, fmt.Sprint(m.Version), strings.Join(m.Aliases, ", "), metrics, short(m.Pin), m.Run, local(m.Created)})
+	}
+	return s.give(t)
+}
+
+type modelsPromoteCommand struct {
+	Model string `arg:"" help:"MODEL:VERSION."`
+	Alias string `arg:"" help:"The alias, such as champion."`
+}
+
+// Run moves an alias.
+func (c modelsPromoteCommand) Run(s *session) error {
+	name, text, ok := strings.Cut(c.Model, ":")
+	var version int
+	if _, err := fmt.Sscan(text, &version); !ok || err != nil {
+		return fault.New(fault.Invalid, "%q is no MODEL:VERSION", c.Model)
+	}
+	client, done, err := s.connect(needs{})
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := client.Promote(s.ctx, api.PromoteRequest{Model: name, Version: version, Alias: c.Alias, By: me()}); err != nil {
+		return err
+	}
+	s.say("%s@%s is version %d now", name, c.Alias, version)
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// short is the beginning of a long id.
+func short(id string) string {
+	if len(id) > 12 {
+		return id[:12]
+	}
+	return id
+}

@@ -1,0 +1,435 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/run"
+)
+
+type runCommand struct {
+	Pipeline string            `arg:"" help:"The pipeline."`
+	Window   string            `help:"A local date, or START/END. Without it: the newest complete window."`
+	Task     []string          `help:"Run these tasks alone, without what they follow and without waiting."`
+	From     string            `help:"Run this task and all that follow it."`
+	Param    map[string]string `help:"Set a param: --param name=value." placeholder:"NAME=VALUE"`
+	Detach   bool              `help:"Start it and return; needs a running server."`
+	Yes      bool              `help:"Run although the project has errors elsewhere." hidden:""`
+}
+
+// Run starts a run and follows it to its end.
+func (c runCommand) Run(s *session) error {
+	params, err := paramsOf(c.Param)
+	if err != nil {
+		return err
+	}
+	client, done, err := s.connect(needs{worker: true, running: c.Detach})
+	if err != nil {
+		return err
+	}
+	defer done()
+	r, err := client.StartRun(s.ctx, api.RunRequest{Pipeline: c.Pipeline, Window: c.Window, Tasks: c.Task, From: c.From, Params: params, By: me()})
+	if err != nil {
+		return err
+	}
+	if c.Detach {
+		return s.give(runTable([]api.Run{r}))
+	}
+	s.say("run %s of %s, window %s", r.ID, r.Pipeline, windowText(r.Window, time.Local))
+	if r, err = s.followRun(client, r.ID); err != nil {
+		return err
+	}
+	if err := s.give(taskTable(r)); err != nil {
+		return err
+	}
+	return s.verdict(r)
+}
+
+// followRun shows progress until the run has ended. Interrupted, it cancels the
+// run where the server is only there for this command.
+func (s *session) followRun(client *api.Client, id string) (api.Run, error) {
+	bar := s.progress("running")
+	defer bar.end()
+	for {
+		r, err := client.Run(s.ctx, id)
+		if err != nil {
+			return r, err
+		}
+		over := 0
+		var active []string
+		for _, t := range r.Tasks {
+			if t.State.Terminal() {
+				over++
+			} else if t.State.Held() {
+				active = append(active, t.Name)
+			}
+		}
+		bar.show(over, len(r.Tasks), strings.Join(active, ", "))
+		if r.State.Terminal() {
+			return r, nil
+		}
+		select {
+		case <-s.ctx.Done():
+			bounded, stop := context.WithTimeout(context.WithoutCancel(s.ctx), 5*time.Second)
+			defer stop()
+			_ = client.CancelRun(bounded, id, me()+" (interrupted)")
+			return r, context.Cause(s.ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// verdict says in words how a run ended, and with what exit code.
+func (s *session) verdict(r api.Run) error {
+	if r.State == run.Succeeded {
+		s.say("run %s succeeded in %s", r.ID, durationText(r.Ended.Sub(r.Began)))
+		return nil
+	}
+	kind := fault.Failed
+	for _, t := range r.Tasks {
+		if t.State == run.TaskFailed {
+			s.say("%s failed: %s", t.Name, t.Reason)
+			s.say("  log: tidemill logs %s %s   again: tidemill rerun %s", r.ID, t.Name, r.ID)
+			if t.Kind != "" && kind == fault.Failed {
+				kind = t.Kind
+			}
+		}
+	}
+	if r.State == run.Cancelled {
+		s.say("run %s was cancelled by %s", r.ID, r.CancelBy)
+		kind = fault.Cancelled
+	}
+	return silent{kind}
+}
+
+func runTable(runs []api.Run) table {
+	t := table{columns: []string{"run", "pipeline", "window", "kind", "state", "began", "took"}, values: runs}
+	for _, r := range runs {
+		took := ""
+		if !r.Began.IsZero() {
+			end := r.Ended
+			if end.IsZero() {
+				end = time.Now()
+			}
+			took = durationText(end.Sub(r.Began))
+		}
+		t.rows = append(t.rows, []string{r.ID, r.Pipeline, windowText(r.Window, time.Local), r.Kind, string(r.State), local(r.Began), took})
+	}
+	return t
+}
+
+func taskTable(r api.Run) table {
+	t := table{columns: []string{"task", "state", "attempt", "rows", "quarantined", "took", "reason"}, values: r}
+	for _, one := range r.Tasks {
+		var rows, quarantined int64
+		published := false
+		for _, a := range one.Attempts {
+			for _, receipt := range a.Receipts {
+				for _, c := range receipt.Tables {
+					rows, quarantined, published = rows+c.Evidence.Staged, quarantined+c.Evidence.Quarantined, true
+				}
+			}
+		}
+		took, counts, bad := "", "", ""
+		if !one.Ended.IsZero() && !one.Began.IsZero() {
+			took = durationText(one.Ended.Sub(one.Began))
+		}
+		if published {
+			counts = number(rows)
+		}
+		if quarantined > 0 {
+			bad = number(quarantined)
+		}
+		t.rows = append(t.rows, []string{one.Name, string(one.State), fmt.Sprint(one.Attempt), counts, bad, took, one.Reason})
+	}
+	return t
+}
+
+type runsCommand struct {
+	Pipeline string `arg:"" optional:"" help:"Of this pipeline alone."`
+	State    string `enum:",queued,running,succeeded,failed,cancelled" default:"" help:"In this state alone."`
+	Most     int    `default:"20" help:"At most so many, the newest first."`
+}
+
+// Run lists runs.
+func (c runsCommand) Run(s *session) error {
+	client, done, err := s.connect(needs{})
+	if err != nil {
+		return err
+	}
+	defer done()
+	runs, err := client.Runs(s.ctx, c.Pipeline, c.State, "", c.Most)
+	if err != nil {
+		return err
+	}
+	if len(runs) == 0 && s.output == "table" {
+		s.say("no runs yet; start one with: tidemill run PIPELINE")
+		return nil
+	}
+	return s.give(runTable(runs))
+}
+
+type logsCommand struct {
+	Run_    string `arg:"" name:"run" help:"The run; the last characters of its id are enough."`
+	Task    string `arg:"" optional:"" help:"The task. Without it: the first that failed, else the one that runs."`
+	Attempt int    `help:"The attempt; the newest without it."`
+	Index   int    `hidden:""`
+	Follow  bool   `short:"f" help:"Go on until the attempt has ended."`
+}
+
+// Run writes a log to stdout.
+func (c logsCommand) Run(s *session) error {
+	client, done, err := s.connect(needs{})
+	if err != nil {
+		return err
+	}
+	defer done()
+	r, err := client.Run(s.ctx, c.Run_)
+	if err != nil {
+		return err
+	}
+	if c.Task == "" {
+		c.Task = interesting(r)
+		s.say("log of %s/%s", r.ID, c.Task)
+	}
+	log, err := client.Log(s.ctx, r.ID, c.Task, c.Index, c.Attempt, c.Follow)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	_, err = io.Copy(s.Out, log)
+	return err
+}
+
+// interesting is the task whose log a person most likely wants.
+func interesting(r api.Run) string {
+	best, rank := "", -1
+	for _, t := range r.Tasks {
+		score := 0
+		switch t.State {
+		case run.TaskFailed:
+			score = 3
+		case run.TaskRunning, run.TaskBackoff:
+			score = 2
+		case run.TaskSucceeded:
+			score = 1
+		}
+		if t.Attempt > 0 && score > rank {
+			best, rank = t.Name, score
+		}
+	}
+	return best
+}
+
+type whyCommand struct {
+	What string `arg:"" help:"A run, RUN/TASK, a pipeline, PIPELINE/TASK, or PIPELINE@DUE."`
+}
+
+// Run says why.
+func (c whyCommand) Run(s *session) error {
+	client, done, err := s.connect(needs{})
+	if err != nil {
+		return err
+	}
+	defer done()
+	w, err := client.Why(s.ctx, c.What)
+	if err != nil {
+		return err
+	}
+	if s.output == "json" {
+		return s.give(table{values: w})
+	}
+	if _, err := fmt.Fprintln(s.Out, w.Summary+"."); err != nil {
+		return err
+	}
+	for _, r := range w.Reasons {
+		line := "- " + r.Text
+		if !r.Since.IsZero() {
+			line += " (since " + local(r.Since) + ")"
+		}
+		if r.Next != "" {
+			line += "\n  " + r.Next
+		}
+		if _, err := fmt.Fprintln(s.Out, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type cancelCommand struct {
+	What string `arg:"" help:"A run or a backfill."`
+}
+
+// Run cancels a run or a backfill.
+func (c cancelCommand) Run(s *session) error {
+	client, done, err := s.connect(needs{})
+	if err != nil {
+		return err
+	}
+	defer done()
+	err = client.CancelRun(s.ctx, c.What, me())
+	if fault.Is(err, fault.NotFound) {
+		n, e := client.CancelBackfill(s.ctx, c.What, me())
+		if e == nil {
+			s.say("%d runs of the backfill are being cancelled", n)
+			return nil
+		}
+	}
+	if err == nil {
+		s.say("run %s is being cancelled", c.What)
+	}
+	return err
+}
+
+type rerunCommand struct {
+	Run_      string   `arg:"" name:"run" help:"The run."`
+	Task      []string `help:"These tasks; without it all that did not end well."`
+	Following bool     `help:"And all that follows from them."`
+	Code      string   `enum:"now,then" default:"now" help:"The code of now, or of the run's own time."`
+}
+
+// Run runs tasks again and follows the run to its end.
+func (c rerunCommand) Run(s *session) error {
+	client, done, err := s.connect(needs{worker: true})
+	if err != nil {
+		return err
+	}
+	defer done()
+	names, err := client.Rerun(s.ctx, c.Run_, api.RerunRequest{Tasks: c.Task, Following: c.Following, Code: c.Code, By: me()})
+	if err != nil {
+		return err
+	}
+	s.say("run again: %s", strings.Join(names, ", "))
+	r, err := s.followRun(client, c.Run_)
+	if err != nil {
+		return err
+	}
+	if err := s.give(taskTable(r)); err != nil {
+		return err
+	}
+	return s.verdict(r)
+}
+
+type backfillCommand struct {
+	Pipeline    string `arg:"" help:"The pipeline, or list to list backfills."`
+	From        string `help:"The first day (a local date) or instant."`
+	To          string `help:"The day or instant behind the last."`
+	Chunk       string `help:"Cut the range so: day, week, month, or a duration such as 30d. Without it: the schedule's own windows."`
+	Concurrency int    `default:"1" help:"Runs at once."`
+	Missing     bool   `help:"Only windows that the tables do not cover yet."`
+	DryRun      bool   `help:"Say which windows would run."`
+	Detach      bool   `help:"Start it and return; needs a running server."`
+}
+
+// Run creates a backfill and follows it to its end.
+func (c backfillCommand) Run(s *session) error {
+	client, done, err := s.connect(needs{worker: !c.DryRun, running: c.Detach})
+	if err != nil {
+		return err
+	}
+	defer done()
+	if c.Pipeline == "list" && c.From == "" {
+		list, err := client.Backfills(s.ctx)
+		if err != nil {
+			return err
+		}
+		return s.give(backfillTable(list))
+	}
+	if c.From == "" || c.To == "" {
+		return fault.New(fault.Invalid, "a backfill needs --from and --to")
+	}
+	b, err := client.StartBackfill(s.ctx, api.BackfillRequest{
+		Pipeline: c.Pipeline, From: c.From, To: c.To, Chunk: c.Chunk, Concurrency: c.Concurrency, Missing: c.Missing, DryRun: c.DryRun, By: me(),
+	})
+	if err != nil {
+		return err
+	}
+	if c.DryRun {
+		t := table{columns: []string{"start", "end"}, values: b}
+		for _, w := range b.Windows {
+			t.rows = append(t.rows, []string{w.Start.Format(time.RFC3339), w.End.Format(time.RFC3339)})
+		}
+		return s.give(t)
+	}
+	if b.ID == "" {
+		s.say("nothing is missing: every window from %s to %s is covered", c.From, c.To)
+		return nil
+	}
+	if c.Detach {
+		return s.give(backfillTable([]api.Backfill{b}))
+	}
+	return s.followBackfill(client, b)
+}
+
+func backfillTable(list []api.Backfill) table {
+	t := table{columns: []string{"backfill", "pipeline", "range", "state", "succeeded", "failed", "open"}, values: list}
+	for _, b := range list {
+		open := b.Runs[run.Queued] + b.Runs[run.Running]
+		t.rows = append(t.rows, []string{
+			b.ID, b.Pipeline, windowText(b.Range, time.Local), string(b.State),
+			fmt.Sprint(b.Runs[run.Succeeded]), fmt.Sprint(b.Runs[run.Failed]), fmt.Sprint(open),
+		})
+	}
+	return t
+}
+
+func (s *session) followBackfill(client *api.Client, b api.Backfill) error {
+	bar := s.progress(b.Pipeline)
+	defer bar.end()
+	for {
+		list, err := client.Backfills(s.ctx)
+		if err != nil {
+			return err
+		}
+		for _, one := range list {
+			if one.ID == b.ID {
+				b = one
+			}
+		}
+		total := 0
+		for _, n := range b.Runs {
+			total += n
+		}
+		note := ""
+		if n := b.Runs[run.Failed]; n > 0 {
+			note = fmt.Sprintf("%d failed", n)
+		}
+		bar.show(total-b.Runs[run.Queued]-b.Runs[run.Running], total, note)
+		if b.State.Terminal() {
+			break
+		}
+		select {
+		case <-s.ctx.Done():
+			bounded, stop := context.WithTimeout(context.WithoutCancel(s.ctx), 5*time.Second)
+			defer stop()
+			_, _ = client.CancelBackfill(bounded, b.ID, me()+" (interrupted)")
+			return context.Cause(s.ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	bar.end()
+	if err := s.give(backfillTable([]api.Backfill{b})); err != nil {
+		return err
+	}
+	if b.State == run.Succeeded {
+		s.say("backfill %s of %s: %d runs succeeded in %s", b.ID, b.Pipeline, b.Runs[run.Succeeded], durationText(b.Ended.Sub(b.Created)))
+		return nil
+	}
+	failed, err := client.Runs(s.ctx, b.Pipeline, string(run.Failed), b.ID, 3)
+	if err != nil {
+		return err
+	}
+	for _, r := range failed {
+		w, err := client.Why(s.ctx, r.ID)
+		if err == nil {
+			s.say("%s: %s", windowText(r.Window, time.Local), w.Summary)
+		}
+	}
+	return silent{fault.Failed}
+}

@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/core/calendar"
+	"github.com/tidemill/tidemill/internal/core/fault"
+)
+
+type scheduleCommand struct {
+	Preview previewCommand `cmd:"" help:"Print the next due times with their windows. Needs no project, or a pipeline of one."`
+}
+
+type previewCommand struct {
+	Pipeline string `arg:"" optional:"" help:"A pipeline of the project."`
+	Cron     string `help:"A cron expression."`
+	Every    string `help:"A duration, such as 15m."`
+	Timezone string `default:"UTC" help:"An IANA zone."`
+	Window   string `enum:",hour,day,week,month" default:"" help:"Align windows to this local unit."`
+	Shift    int    `help:"Move the window by whole units."`
+	From     string `help:"After this instant (RFC 3339) or local date; now without it."`
+	Count    int    `default:"10" help:"How many."`
+}
+
+// occurrence is how one due time is written as JSON.
+type occurrence struct {
+	Due    time.Time       `json:"due"`
+	Window calendar.Window `json:"window"`
+}
+
+// Run prints due times.
+func (c previewCommand) Run(s *session) error {
+	t, err := c.timetable(s)
+	if err != nil {
+		return err
+	}
+	if c.Count < 1 || c.Count > 100_000 {
+		return fault.New(fault.Invalid, "count: %d is not between 1 and 100000", c.Count)
+	}
+	from := time.Now()
+	if c.From != "" {
+		if from, err = calendar.ParseMoment(c.From, t.Zone()); err != nil {
+			return fault.New(fault.Invalid, "from: %w", err)
+		}
+	}
+	list := []occurrence{}
+	out := table{columns: []string{"due", "local", "window start", "window end", "note"}}
+	for o := range t.All(from) {
+		list = append(list, occurrence{o.Due.UTC(), calendar.Window{Start: o.Window.Start.UTC(), End: o.Window.End.UTC()}})
+		due := o.Due.In(t.Zone())
+		out.rows = append(out.rows, []string{
+			o.Due.UTC().Format(time.RFC3339), due.Format("Mon 2006-01-02 15:04 MST"),
+			o.Window.Start.UTC().Format(time.RFC3339), o.Window.End.UTC().Format(time.RFC3339), clockChange(due),
+		})
+		if len(list) == c.Count {
+			break
+		}
+	}
+	out.values = list
+	return s.give(out)
+}
+
+// clockChange says whether the local day of a moment has a change of clocks.
+func clockChange(t time.Time) string {
+	y, m, d := t.Date()
+	start, end := time.Date(y, m, d, 0, 0, 0, 0, t.Location()), time.Date(y, m, d+1, 0, 0, 0, 0, t.Location())
+	switch day := end.Sub(start); {
+	case day < 24*time.Hour:
+		return "clocks go forward"
+	case day > 24*time.Hour:
+		return "clocks go back"
+	}
+	return ""
+}
+
+func (c previewCommand) timetable(s *session) (calendar.Timetable, error) {
+	if c.Pipeline != "" {
+		pl, err := s.pipeline(c.Pipeline)
+		if err != nil {
+			return calendar.Timetable{}, err
+		}
+		return pl.Schedule.Timetable()
+	}
+	zone, err := time.LoadLocation(c.Timezone)
+	if err != nil || c.Timezone == "" || strings.EqualFold(c.Timezone, "local") {
+		return calendar.Timetable{}, fault.New(fault.Invalid, "timezone: %q is no IANA zone, such as America/New_York", c.Timezone)
+	}
+	t := calendar.Timetable{Alignment: calendar.Alignment{Unit: calendar.Unit(c.Window), Shift: c.Shift}}
+	switch {
+	case c.Cron != "" && c.Every != "":
+		return t, fault.New(fault.Invalid, "give --cron or --every, not both")
+	case c.Cron != "":
+		t.Schedule, err = calendar.ParseCron(c.Cron, zone)
+	case c.Every != "":
+		period, e := calendar.ParseDuration(c.Every)
+		if e != nil {
+			return t, explainParse(e)
+		}
+		t.Schedule, err = calendar.NewEvery(period, time.Time{}, zone)
+	default:
+		return t, fault.New(fault.Invalid, "give a pipeline, --cron or --every")
+	}
+	if err != nil {
+		return t, explainParse(err)
+	}
+	if err := t.Check(); err != nil {
+		return t, explainParse(err)
+	}
+	return t, nil
+}
+
+// explainParse makes a usage error of a calendar's error: field, place, remedy.
+func explainParse(err error) error {
+	if e, ok := errors.AsType[*calendar.ParseError](err); ok {
+		text := fmt.Sprintf("%s: %q %s", e.Field, e.Text, e.Problem)
+		if e.Remedy != "" {
+			text += "; " + e.Remedy
+		}
+		return fault.New(fault.Invalid, "%s", text)
+	}
+	return fault.New(fault.Invalid, "%w", err)
+}
