@@ -144,7 +144,7 @@ func (c *compiler) zoneName(name string, at problem.Place) string {
 	if name == "" || c.outside.Zone == nil {
 		return name
 	}
-	if _, err := c.outside.location(name); err != nil || name == "Local" {
+	if _, err := c.outside.Location(name); err != nil || name == "Local" {
 		c.add(problem.BadZone, at, "write an IANA name such as Europe/Berlin", "unknown time zone %q", name)
 		return ""
 	}

@@ -22,8 +22,8 @@ type Outside struct {
 	Pattern func(ecma string) (pattern.Matcher, error)
 }
 
-// location returns the zone of that name; the empty name is no zone at all.
-func (o Outside) location(name string) (*time.Location, error) {
+// Location returns the zone of that name; the empty name is no zone at all.
+func (o Outside) Location(name string) (*time.Location, error) {
 	switch {
 	case name == "":
 		return nil, nil
@@ -96,7 +96,7 @@ func NewJudge(c Check, outside Outside) (*Judge, error) {
 	if c.Scope() != ScopeRow {
 		return j, nil
 	}
-	zone, err := outside.location(c.Zone)
+	zone, err := outside.Location(c.Zone)
 	if err != nil {
 		return nil, err
 	}

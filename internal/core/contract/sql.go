@@ -208,7 +208,7 @@ func (c Check) gridLiteral(e expression, n *big.Int) string {
 
 // literal writes a bound or value of the contract as SQL of the field's type.
 func (c Check) literal(e expression, text string) (string, bool) {
-	zone, err := Outside{}.location(c.Zone)
+	zone, err := Outside{}.Location(c.Zone)
 	if err != nil {
 		return "", false
 	}

@@ -40,8 +40,9 @@ func (c Check) expressText(e expression, x string) (expression, bool) {
 	switch c.Type.Kind {
 	case datatype.Float32, datatype.Float64:
 		cast, ok := e.dialect.CastTry(x, c.Type)
-		e.fits = fmt.Sprintf("(regexp_matches(%s, '%s') OR lower(ltrim(%s, '+-')) IN ('inf','infinity') AND length(%s) - length(ltrim(%s, '+-')) < 2 OR lower(%s) = 'nan') AND %s IS NOT NULL",
-			x, floatPattern, x, x, x, x, cast)
+		// A number beyond the range comes back as an infinity; only its words are one.
+		e.fits = fmt.Sprintf("(CASE WHEN regexp_matches(%s, '%s') THEN coalesce(isfinite(%s), FALSE) ELSE lower(%s) = 'nan' OR regexp_matches(lower(%s), '^[+-]?inf(inity)?$') END)",
+			x, floatPattern, cast, x, x)
 		e.value = fmt.Sprintf("CASE WHEN %s THEN %s END", e.fits, cast)
 		return e, ok
 	case datatype.Date:

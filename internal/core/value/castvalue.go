@@ -291,7 +291,7 @@ func (c Caster) lossyText(text string, f Flaw) (any, Flaw) {
 	switch c.Type.Kind {
 	case datatype.String:
 		if f == TooLong {
-			return cutText(text, c.Type.Length), Sound
+			return Cut(text, c.Type.Length), Sound
 		}
 		return nil, f
 	case datatype.Int16, datatype.Int32, datatype.Int64, datatype.Uint64, datatype.Decimal:
@@ -307,8 +307,8 @@ func (c Caster) lossyText(text string, f Flaw) (any, Flaw) {
 	return nil, f
 }
 
-// cutText returns the first length characters.
-func cutText(text string, length int) string {
+// Cut returns the first length characters.
+func Cut(text string, length int) string {
 	for i := range text {
 		if length == 0 {
 			return text[:i]
