@@ -92,7 +92,9 @@ type Reading struct {
 type Target interface {
 	// Begin raises the fence of the spec's publish key and returns a load. It
 	// returns ErrFenced where a newer attempt holds the key, and a
-	// *PublishedError where the key is committed already.
+	// *PublishedError where the key is committed already. A spec without tables
+	// raises the fence and can describe SELECTs; the same attempt may begin again
+	// once a load has ended.
 	Begin(context.Context, Spec) (Load, error)
 	// Receipts looks up what the keys committed; keys without a commit are left out.
 	Receipts(context.Context, ...commit.Key) ([]commit.Receipt, error)
@@ -124,6 +126,7 @@ type TableSpec struct {
 	Mode       project.Mode
 	Keys       []string
 	EventTime  string
+	Zone       string        // of an event time that is a day or a wall clock; empty: UTC
 	Version    string        // merge: never overwrite a newer row
 	Window     commit.Window // replace_window, feature, append
 	Lookback   time.Duration
@@ -214,4 +217,31 @@ type SQLLoad interface {
 type Queryer interface {
 	Query(context.Context, dialect.Statement) (datatype.Schema, Batches, error)
 	Dialect() dialect.Dialect
+}
+
+// Viewer opens views: what training sets are built in.
+type Viewer interface {
+	View(context.Context) (View, error)
+	Dialect() dialect.Dialect
+}
+
+// View is one unchanging state of a store, with room for relations of its own
+// that nobody else sees. It is for one goroutine.
+type View interface {
+	// Query runs a SELECT. One result is read to its end before the next call.
+	Query(context.Context, dialect.Statement) (datatype.Schema, Batches, error)
+	// Keep names the result of a SELECT; the name is returned as SQL wants it.
+	Keep(ctx context.Context, name string, s dialect.Statement) (relation string, rows int64, err error)
+	// Take names rows that come from elsewhere.
+	Take(ctx context.Context, name string, schema datatype.Schema, batches Batches) (relation string, rows int64, err error)
+	// Feature describes a feature table in this state; ErrAbsent where there is none.
+	Feature(context.Context, project.Table) (FeatureTable, error)
+	Close() error
+}
+
+// FeatureTable is where a feature table's history lies.
+type FeatureTable struct {
+	Seq     int64  // of the newest commit
+	History string // the relation of all rows, with _seq, _known_at and _deleted
+	Commits string // the relation (seq, known_at, kind, run, task) of its commits
 }

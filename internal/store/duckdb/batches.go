@@ -157,7 +157,11 @@ func (s *Store) spool(ctx context.Context, q *session, statement dialect.Stateme
 	return q.spooled(ctx, statement, columns, fmt.Sprintf("spool_%d", s.loads.Add(1)))
 }
 
+// spooled runs a SELECT that has been described into a temporary table.
 func (q *session) spooled(ctx context.Context, s dialect.Statement, columns []column, name string) (*result, error) {
+	if len(columns) == 0 {
+		return nil, fault.New(fault.Invalid, "the SELECT has no columns")
+	}
 	args, err := named(s)
 	if err != nil {
 		return nil, err
@@ -170,8 +174,12 @@ func (q *session) spooled(ctx context.Context, s dialect.Statement, columns []co
 	if err != nil {
 		return nil, failed("counting the rows of the SELECT", err)
 	}
+	stored, err := q.columns(ctx, "DESCRIBE SELECT * FROM "+name) // two of one name were told apart
+	if err != nil {
+		return nil, err
+	}
 	list := ""
-	for i, c := range columns {
+	for i, c := range stored {
 		if i > 0 {
 			list += ", "
 		}
@@ -182,7 +190,7 @@ func (q *session) spooled(ctx context.Context, s dialect.Statement, columns []co
 		list += expression + " AS " + quote(c.name)
 	}
 	return &result{
-		schema: schemaOf(columns), pages: max(1, (rows+pageRows-1)/pageRows),
+		schema: schemaOf(stored), pages: max(1, (rows+pageRows-1)/pageRows),
 		page: func(number int64) (string, []any) {
 			return fmt.Sprintf("SELECT %s FROM %s WHERE rowid >= %d AND rowid < %d",
 				list, name, number*pageRows, (number+1)*pageRows), nil

@@ -49,11 +49,15 @@ func contains(names []string, name string) bool {
 	return false
 }
 
-// instant is the event time as an instant: a wall clock and a day count as UTC.
+// instant is the event time as an instant: a wall clock and a day are read in the table's zone.
 func (w *writer) instant(alias string) string {
 	name := quote(w.spec.EventTime)
 	if alias != "" {
 		name = alias + "." + name
+	}
+	at := w.spec.Schema.Index(w.spec.EventTime)
+	if zone, err := dialect.DuckDB.Literal(w.spec.Zone); err == nil && w.spec.Zone != "" && at >= 0 && w.spec.Schema.Fields[at].Type.Kind != datatype.TimestampTZ {
+		return "(CAST(" + name + " AS TIMESTAMP) AT TIME ZONE " + zone + ")"
 	}
 	return "CAST(" + name + " AS TIMESTAMPTZ)"
 }

@@ -90,6 +90,9 @@ func fit(columns []column, wanted datatype.Schema) (into, values string, plain b
 		if at < 0 {
 			return "", "", false, fault.New(fault.Invalid, "the SELECT has a column %s, and the table has none", c.name)
 		}
+		if contains(names[:i], quote(c.name)) {
+			return "", "", false, fault.New(fault.Invalid, "the SELECT has two columns named %s; name one of them otherwise with AS", c.name)
+		}
 		delete(missing, c.name)
 		names[i] = quote(c.name)
 		if expressions[i], err = c.exactly(wanted.Fields[at].Type); err != nil {

@@ -91,16 +91,10 @@ func (q *session) columns(ctx context.Context, describe string, args ...any) ([]
 	}
 	defer rows.Close()
 	var columns []column
-	seen := map[string]bool{}
 	for rows.Next() {
 		var c column
 		if err := rows.Scan(&c.name, &c.engine); err != nil {
 			return nil, failed("describing the SELECT", err)
-		}
-		if folded := strings.ToLower(c.name); seen[folded] {
-			return nil, fault.New(fault.Invalid, "the SELECT has two columns named %s; name one of them otherwise with AS", c.name)
-		} else {
-			seen[folded] = true
 		}
 		if err := c.resolve(); err != nil {
 			return nil, err
