@@ -372,7 +372,7 @@ func (r *renderer) taken(i int, f project.Feature, t Table, alias string) []stri
 		value := fmt.Sprintf("CASE WHEN %s._deleted THEN NULL ELSE %s.%s END", alias, alias, q(name))
 		otherwise := "NULL"
 		if v, ok := f.Default[name]; ok {
-			otherwise = r.bind(fmt.Sprintf("default_%d_%d", i, n), plain(v))
+			otherwise = r.bind(fmt.Sprintf("default_%d_%d", i, n), Plain(v))
 		}
 		out = append(out, fmt.Sprintf("CASE WHEN %s THEN %s ELSE %s END AS %s", alive, value, otherwise, q(name)))
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/tidemill/tidemill/internal/core/project"
 )
 
-// plain turns a JSON default into a value that can be bound.
-func plain(raw json.RawMessage) any {
+// Plain turns a JSON default into a value that can be bound.
+func Plain(raw json.RawMessage) any {
 	var v any
 	if json.Unmarshal(raw, &v) != nil {
 		return nil
