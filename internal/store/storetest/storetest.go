@@ -23,7 +23,9 @@ import (
 
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/datatype"
+	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/failpoint"
 	"github.com/tidemill/tidemill/internal/store"
 )
 
@@ -36,6 +38,8 @@ type Harness struct {
 	Modes []project.Mode
 	// NUL says that texts may hold the character NUL; else they must be refused, whole.
 	NUL bool
+	// Points are named points of the store's own, beside those that every publish passes.
+	Points []failpoint.Point
 	// Types are further columns that must round-trip, beside those that all stores hold.
 	Types []Column
 }
@@ -120,7 +124,8 @@ type Attempt struct {
 	Live       bool
 	Older      bool // not the newest window
 	Rows       [][]any
-	Refused    int // rows that go to quarantine
+	Refused    int    // rows that go to quarantine
+	Select     string // of mode view, instead of rows
 }
 
 // Key is the publish key of a run's generation.
@@ -149,6 +154,9 @@ func (a Attempt) Stage(ctx context.Context, t testing.TB, s store.Target) (store
 	load, err := s.Begin(ctx, a.spec())
 	if err != nil {
 		return nil, commit.Manifest{}, err
+	}
+	if a.Select != "" {
+		_, err = load.(store.SQLLoad).Fill(ctx, a.Spec.Table, dialect.Statement{SQL: a.Select})
 	}
 	if len(a.Rows) > 0 {
 		batch := Batch(t, a.Spec.Schema, a.Rows...)
