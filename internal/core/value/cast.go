@@ -225,28 +225,26 @@ func (c Caster) document(text string) (any, Flaw) {
 	if CheckJSON(text) != Sound || d.Decode(&v) != nil {
 		return nil, NotJSON
 	}
-	return c.fromJSON(v)
+	return c.nested(v, Caster.fromJSON)
 }
 
-// fromJSON casts what encoding/json made: numbers are read as text.
+// fromJSON casts a part of what encoding/json made: numbers are read as text.
 func (c Caster) fromJSON(v any) (any, Flaw) {
-	switch v := v.(type) {
-	case nil:
+	switch {
+	case v == nil:
 		return nil, Sound
-	case bool:
-		return c.Value(v)
+	case c.Type.Kind == datatype.JSON:
+		return reencode(v)
+	case c.Type.IsNested():
+		return c.nested(v, Caster.fromJSON)
+	}
+	switch v := v.(type) {
 	case json.Number:
 		return c.Text(string(v))
 	case string:
-		if c.Type.Kind == datatype.JSON {
-			return reencode(v)
-		}
 		return c.Text(v)
 	}
-	if c.Type.Kind == datatype.JSON {
-		return reencode(v)
-	}
-	return c.nested(v, Caster.fromJSON)
+	return c.Value(v)
 }
 
 // reencode writes a part of a document as a document of its own.

@@ -67,6 +67,8 @@ func TestTextIsReadExactlyOrRefused(t *testing.T) {
 		{of(datatype.String), "", ""}, {of(datatype.String), "a\x00", "!contains the character NUL"}, {of(datatype.String), "\xff", "!is not UTF-8 text"},
 		{datatype.Type{Kind: datatype.String, Length: 2}, "äß", "äß"}, {datatype.Type{Kind: datatype.String, Length: 2}, "abc", "!has more characters than the type keeps"},
 		{datatype.ListOf(of(datatype.Int32)), "[1, null, 2.0]", "[1,null,2]"}, {datatype.ListOf(of(datatype.Int32)), "[1.5]", "!is not a list of such values"},
+		{datatype.ListOf(of(datatype.Int32)), "12", "!is not a list of such values"}, {datatype.ListOf(of(datatype.Int32)), "null", "!is not a list of such values"}, {datatype.ListOf(datatype.ListOf(of(datatype.String))), `["a"]`, "!is not a list of such values"},
+		{datatype.ListOf(of(datatype.JSON)), `["a", true, 1.50, {"b": "<"}]`, `["\"a\"","true","1.50","{\"b\":\"\u003c\"}"]`}, {datatype.ListOf(of(datatype.Bool)), `[true, "no"]`, "[true,false]"},
 		{datatype.StructOf(datatype.Field{Name: "a", Type: of(datatype.Date)}, datatype.Field{Name: "b", Type: of(datatype.Int16)}), `{"a": "x"}`, "!is not a struct of such members"},
 		{datatype.StructOf(datatype.Field{Name: "a", Type: of(datatype.Int16)}), `{"a": 1, "z": 2}`, "!is not a struct of such members"},
 	} {
