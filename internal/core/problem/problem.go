@@ -45,10 +45,11 @@ type Problem struct {
 	Code     Code     `json:"code"`
 	Severity Severity `json:"severity"`
 	Place
-	Message string `json:"message"`          // what is wrong, with the offending text
-	Remedy  string `json:"remedy,omitempty"` // how to mend it
-	Related []Note `json:"related,omitempty"`
-	Owner   string `json:"pipeline,omitempty"` // the pipeline that the problem disables; empty: the whole project
+	Message string   `json:"message"`          // what is wrong, with the offending text
+	Remedy  string   `json:"remedy,omitempty"` // how to mend it
+	Related []Note   `json:"related,omitempty"`
+	Owner   string   `json:"pipeline,omitempty"` // the pipeline that the problem disables; empty: none, or the whole project
+	Also    []string `json:"also,omitempty"`     // further pipelines that it disables
 }
 
 // Note is another place that belongs to a problem, such as the first of two definitions.

@@ -66,6 +66,7 @@ type Route struct {
 // Pipeline is a folder of tasks with one schedule.
 type Pipeline struct {
 	Name     string        `json:"name"`
+	About    string        `json:"about,omitempty"` // what it is for
 	Owner    string        `json:"owner,omitempty"`
 	Schedule Schedule      `json:"schedule"`
 	Missed   Missed        `json:"missed"`

@@ -36,7 +36,8 @@ const (
 type Task struct {
 	Name     string            `json:"name"`
 	Kind     Kind              `json:"kind"`
-	File     string            `json:"file"` // in the bundle
+	File     string            `json:"file"`            // in the bundle
+	About    string            `json:"about,omitempty"` // what it is for
 	Place    problem.Place     `json:"place"`
 	Reads    []Read            `json:"reads,omitempty"`
 	Writes   []Write           `json:"writes,omitempty"`
@@ -44,12 +45,14 @@ type Task struct {
 	Upstream []string          `json:"upstream,omitempty"` // tasks of the same pipeline, from tables, sets, models and after
 	After    []string          `json:"after,omitempty"`    // as written
 	When     string            `json:"when,omitempty"`     // CEL over upstream outcomes
+	RetryIf  string            `json:"retry_if,omitempty"` // CEL over the failure: which are tried again
 	Params   []Param           `json:"params,omitempty"`   // the pipeline's and its own
 	Secrets  []string          `json:"secrets,omitempty"`
 	Retries  int               `json:"retries"`
 	Backoff  time.Duration     `json:"backoff"`
 	Timeout  time.Duration     `json:"timeout,omitempty"` // 0 is none
 	Previous bool              `json:"after_previous,omitempty"`
+	Digest   string            `json:"digest,omitempty"` // sha256 of its file
 	Move     *Move             `json:"move,omitempty"`
 	SQL      *SQL              `json:"sql,omitempty"`
 	Python   *Python           `json:"python,omitempty"`
@@ -94,7 +97,8 @@ type Write struct {
 // Move copies rows between stores.
 type Move struct {
 	FromStore string        `json:"from_store"`
-	From      string        `json:"from"` // path glob or table, with interpolation
+	From      string        `json:"from,omitempty"`      // path glob or table as written, with interpolation
+	FromTable Table         `json:"from_table,omitzero"` // set where the source is a table
 	Query     string        `json:"query,omitempty"`
 	Format    Format        `json:"format,omitzero"`
 	Missing   Missing       `json:"missing"`
