@@ -30,6 +30,7 @@ type Status struct {
 	PID          int       `json:"pid"`
 	Since        time.Time `json:"since"`
 	WorkerPID    int       `json:"worker_pid,omitempty"`
+	WorkerReady  bool      `json:"worker_ready"`       // it has introduced itself
 	Problems     int       `json:"problems"`           // errors of the project as it lies there
 	Stale        []string  `json:"stale,omitempty"`    // pipelines that run on their last good version
 	Incidents    int       `json:"incidents"`          // open ones
@@ -221,4 +222,11 @@ type AlertTest struct {
 	Action  string `json:"action"`
 	Answer  string `json:"answer,omitempty"`
 	Error   string `json:"error,omitempty"`
+}
+
+// ReplayRequest asks for quarantined rows to be sent again.
+type ReplayRequest struct {
+	Table string `json:"table"`
+	Rule  string `json:"rule,omitempty"` // empty: of every rule
+	By    string `json:"by,omitempty"`
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/run"
 	"github.com/tidemill/tidemill/internal/ledger"
 )
 
@@ -213,4 +214,15 @@ func (c *Client) Door(ctx context.Context, path string, in any) (io.ReadCloser, 
 // VerifyHistory holds the history and the stores' receipts against the invariants.
 func (c *Client) VerifyHistory(ctx context.Context) (out []ledger.Finding, err error) {
 	return out, c.call(ctx, http.MethodGet, "/api/v1/verify-history", nil, &out)
+}
+
+// Pin returns a pin by its id.
+func (c *Client) Pin(ctx context.Context, id string) (out run.Pin, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/pins/"+url.PathEscape(id), nil, &out)
+}
+
+// Replay sends quarantined rows of a table again, as a run; a run without an id
+// means that there is nothing to send.
+func (c *Client) Replay(ctx context.Context, r ReplayRequest) (out Run, err error) {
+	return out, c.call(ctx, http.MethodPost, "/api/v1/replays", r, &out)
 }

@@ -43,6 +43,8 @@ type grammar struct {
 	Test       testCommand       `cmd:"" help:"Run the project's unit tests of SQL tasks."`
 	Up         upCommand         `cmd:"" help:"Start the server and its worker, and keep them running."`
 	Down       downCommand       `cmd:"" help:"Stop the running server."`
+	Ready      readyCommand      `cmd:"" help:"Say whether the server and its worker are ready."`
+	Digest     digestCommand     `cmd:"" help:"Print the digest of tables: equal digests are equal rows."`
 	Run        runCommand        `cmd:"" help:"Run a pipeline now."`
 	Backfill   backfillCommand   `cmd:"" help:"Run a pipeline for a range of time."`
 	Runs       runsCommand       `cmd:"" help:"List runs."`

@@ -65,6 +65,7 @@ func (s *Server) Handler() http.Handler {
 	s.runRoutes(mux)
 	s.pipelineRoutes(mux)
 	s.alertRoutes(mux)
+	s.historyRoutes(mux)
 	mux.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.Status()) })
 	mux.HandleFunc("POST /api/v1/stop", func(w http.ResponseWriter, r *http.Request) {
 		s.Stop(r.URL.Query().Get("drain") == "true")

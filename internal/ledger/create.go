@@ -19,6 +19,7 @@ const (
 	KindManual    = "manual" // somebody asked; the newest complete window, or [mark, now)
 	KindWindow    = "window" // somebody named a window
 	KindBackfill  = "backfill"
+	KindReplay    = "replay" // of quarantined rows
 )
 
 // NewRun is a run to be created.

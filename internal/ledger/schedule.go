@@ -296,3 +296,10 @@ func (l *Ledger) Overdue(ctx context.Context, environment string) ([]OpenRun, er
 		return o, err
 	})
 }
+
+// LiveBundle returns the bundle that was activated last; empty where there was none.
+func (l *Ledger) LiveBundle(ctx context.Context, environment string) (string, error) {
+	var hash sql.NullString
+	err := l.reader.QueryRowContext(ctx, l.engine.text(`SELECT max(bundle) FROM pipeline WHERE environment = $1 AND bundle <> ''`), environment).Scan(&hash)
+	return hash.String, err
+}

@@ -18,7 +18,8 @@ type Finding struct {
 	Violations []string `json:"examples,omitempty"` // the first ten
 }
 
-func (f *Finding) add(format string, args ...any) {
+// Add counts a violation and keeps the first ten.
+func (f *Finding) Add(format string, args ...any) {
 	f.Count++
 	if len(f.Violations) < 10 {
 		f.Violations = append(f.Violations, fmt.Sprintf(format, args...))
@@ -59,7 +60,7 @@ func (l *Ledger) verifySlots(ctx context.Context, environment string, f *Finding
 		err := r.Scan(&pipeline, &due, &n)
 		f.Checked++
 		if n > 1 {
-			f.add("%s has %d runs for the slot due %s", pipeline, n, at(due))
+			f.Add("%s has %d runs for the slot due %s", pipeline, n, at(due))
 		}
 		return struct{}{}, err
 	})
@@ -91,18 +92,18 @@ func (l *Ledger) verifyEvents(ctx context.Context, environment string, stale, nu
 		final.Checked++
 		if known {
 			if epoch < before.epoch {
-				stale.add("event %d (%s of %s) is under epoch %d, after epoch %d", seq, name, ref, epoch, before.epoch)
+				stale.Add("event %d (%s of %s) is under epoch %d, after epoch %d", seq, name, ref, epoch, before.epoch)
 			}
 			if attempt != before.attempt && attempt != before.attempt+1 {
-				numbers.add("event %d (%s of %s) is of attempt %d, after attempt %d", seq, name, ref, attempt, before.attempt)
+				numbers.Add("event %d (%s of %s) is of attempt %d, after attempt %d", seq, name, ref, attempt, before.attempt)
 			}
 			if was != before.state {
-				final.add("event %d (%s of %s) begins at %s, the one before it ended at %s", seq, name, ref, was, before.state)
+				final.Add("event %d (%s of %s) begins at %s, the one before it ended at %s", seq, name, ref, was, before.state)
 			}
 		}
 		aside := name == "rerun" || name == "accepted" || name == "skip_requested"
 		if was.Terminal() && !aside {
-			final.add("event %d (%s of %s) changes the ended state %s to %s", seq, name, ref, was, became)
+			final.Add("event %d (%s of %s) changes the ended state %s to %s", seq, name, ref, was, became)
 		}
 		tasks[ref] = historyOf{epoch, attempt, became}
 		return struct{}{}, nil
@@ -120,7 +121,7 @@ func (l *Ledger) verifySuccess(ctx context.Context, environment string, f *Findi
 		for _, receipt := range a.Result.Receipts {
 			for _, t := range receipt.Tables {
 				if err := t.Evidence.Check(); err != nil {
-					f.add("%s attempt %d, table %s: %v", a.Ref, a.Attempt, t.Table, err)
+					f.Add("%s attempt %d, table %s: %v", a.Ref, a.Attempt, t.Table, err)
 				}
 			}
 		}
@@ -131,7 +132,7 @@ func (l *Ledger) verifySuccess(ctx context.Context, environment string, f *Findi
 	_, err = scanAll(rows, err, func(r *sql.Rows) (struct{}, error) {
 		var id, task string
 		err := r.Scan(&id, &task)
-		f.add("%s/%s succeeded without an attempt", id, task)
+		f.Add("%s/%s succeeded without an attempt", id, task)
 		return struct{}{}, err
 	})
 	return err
@@ -184,7 +185,7 @@ func (l *Ledger) verifyAlerts(ctx context.Context, environment string, f *Findin
 			wanted = 1
 		}
 		if firing != 1 || resolved != wanted {
-			f.add("incident %s (%s) has %d messages for its opening and %d for its end", id, state, firing, resolved)
+			f.Add("incident %s (%s) has %d messages for its opening and %d for its end", id, state, firing, resolved)
 		}
 		return struct{}{}, err
 	})

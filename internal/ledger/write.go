@@ -232,7 +232,7 @@ var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadd
 func NewID(now time.Time) string {
 	var b [10]byte
 	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16)
-	_, _ = rand.Read(b[6:])                                        // never fails (crypto/rand)
+	_, _ = rand.Read(b[6:]) // never fails (crypto/rand)
 	return strings.ToLower(idEncoding.EncodeToString(b[:]))
 }
 

@@ -3,6 +3,8 @@ package task
 import (
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/dialect"
@@ -10,6 +12,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/feature"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/run"
+	"github.com/tidemill/tidemill/internal/protocol"
 	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/store"
 	"github.com/tidemill/tidemill/internal/training"
@@ -186,4 +189,28 @@ func (s *script) features(ctx context.Context, in session.SetRequest, accept str
 	s.mu.Unlock()
 	meta := SetMeta{Columns: a.Columns, Set: r.Set.Name, Rows: a.Rows}
 	return encode(schema, batches, accept, meta, func() { _ = a.View.Close() }), nil
+}
+
+// Try runs a training script under another knowledge and returns its metrics.
+// Nothing of it is kept: no rows, no pin, no model.
+func (r *Runner) Try(ctx context.Context, g run.Grant, t Trial) (map[string]float64, error) {
+	a := &attempt{Runner: r, grant: g}
+	var err error
+	if a.dir, err = os.MkdirTemp(r.Work, "trial-"); err != nil {
+		return nil, fault.New(fault.Unavailable, "make the run directory: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(a.dir) }()
+	a.log = newLogbook(filepath.Join(a.dir, "log"), g.Ref, 0, func(context.Context, protocol.LogHeader, []byte) error { return nil })
+	defer a.log.close()
+	if err := a.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if a.task.Kind != project.KindPython {
+		return nil, fault.New(fault.Invalid, "%s/%s is no Python task", g.Pipeline, g.Task)
+	}
+	s := &script{attempt: a, trial: &t}
+	if err := s.process(ctx); err != nil {
+		return nil, err
+	}
+	return a.result.Completion.Metrics, nil
 }

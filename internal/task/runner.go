@@ -176,9 +176,15 @@ func params(declared []project.Param, given json.RawMessage) (map[string]any, er
 	return values, nil
 }
 
+// replayRun is the kind of run that sends quarantined rows again.
+const replayRun = "replay"
+
 // perform does what the task's kind says.
 func (a *attempt) perform(ctx context.Context) error {
 	a.log.note("%s %s/%s, attempt %d of run %s, window %s", a.task.Kind, a.grant.Pipeline, a.grant.Task, a.grant.Attempt, a.grant.Run, a.grant.Window)
+	if a.grant.Kind == replayRun {
+		return a.replay(ctx)
+	}
 	switch a.task.Kind {
 	case project.KindMove:
 		return a.move(ctx)

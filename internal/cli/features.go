@@ -1,0 +1,412 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/core/commit"
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/feature"
+	"github.com/tidemill/tidemill/internal/core/problem"
+	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/core/run"
+	"github.com/tidemill/tidemill/internal/door"
+	"github.com/tidemill/tidemill/internal/training"
+)
+
+// through sends a request through the door and reads the JSON that comes back.
+func through[Out any](s *session, client *api.Client, path string, in any) (out Out, err error) {
+	answer, err := client.Door(s.ctx, path, in)
+	if err != nil {
+		return out, err
+	}
+	b, err := readAll(answer)
+	if err != nil {
+		return out, err
+	}
+	if err := json.Unmarshal(b, &out); err != nil {
+		return out, fault.New(fault.Internal, "answer to %s: %w", path, err)
+	}
+	return out, nil
+}
+
+type featuresCommand struct {
+	List    featuresListCommand    `cmd:"" default:"1" help:"List feature sets."`
+	Leakage featuresLeakageCommand `cmd:"" help:"How many labels would have seen the future, and what the metric would have claimed."`
+}
+
+type featuresListCommand struct{}
+
+// Run lists feature sets.
+func (featuresListCommand) Run(s *session) error {
+	p, err := s.project()
+	if err != nil {
+		return err
+	}
+	t := table{columns: []string{"set", "key", "at", "label", "features"}, values: p.Sets}
+	for _, set := range p.Sets {
+		c := feature.ColumnsOf(set, true)
+		t.rows = append(t.rows, []string{set.Name, strings.Join(c.Key, ", "), c.At, c.Label, strings.Join(c.Features, ", ")})
+	}
+	return s.give(t)
+}
+
+type featuresLeakageCommand struct {
+	Set     string `arg:"" help:"The feature set."`
+	Task    string `help:"PIPELINE/TASK that trains on it, to compare metrics; found by itself where there is one."`
+	Window  string `help:"The window to train for; the newest training run's without it."`
+	KnownAt string `help:"Also: what loading at once would be worth, by this column of the feature tables."`
+	Metrics bool   `default:"true" negatable:"" help:"Train under each knowledge and compare metrics."`
+}
+
+// leakage is what the command answers.
+type leakage struct {
+	training.Leakage
+	Metrics []knowledge `json:"metrics,omitempty"`
+}
+
+// knowledge is a join with the metrics that a model trained on it claims.
+type knowledge struct {
+	Join    string             `json:"join"`
+	Metrics map[string]float64 `json:"metrics"`
+}
+
+// Run counts what leaks, and trains under each knowledge.
+func (c featuresLeakageCommand) Run(s *session) error {
+	client, done, err := s.connect(needs{worker: true})
+	if err != nil {
+		return err
+	}
+	defer done()
+	status, err := client.Status(s.ctx)
+	if err != nil {
+		return err
+	}
+	found, err := through[training.Leakage](s, client, "/v1/leakage", door.Set{Bundle: status.Bundle, Set: c.Set})
+	if err != nil {
+		return err
+	}
+	out := leakage{Leakage: found}
+	if c.Metrics {
+		if out.Metrics, err = c.train(s, client, status.Bundle); err != nil {
+			return err
+		}
+	}
+	if s.output == "json" {
+		return s.give(table{values: out})
+	}
+	return c.print(s, out)
+}
+
+// train runs the training script once per knowledge; nothing of it is kept.
+func (c featuresLeakageCommand) train(s *session, client *api.Client, bundle string) ([]knowledge, error) {
+	pipeline, task, err := c.trainer(s)
+	if err != nil {
+		return nil, err
+	}
+	grant := run.Grant{Ref: run.Ref{Environment: s.env, Run: "trial", Task: task}, Pipeline: pipeline, Bundle: bundle, Attempt: 1}
+	if grant.Window, err = c.window(s, client, pipeline); err != nil {
+		return nil, err
+	}
+	joins := []struct {
+		name string
+		mode feature.Mode
+	}{{"by event time (sees the future)", feature.Event}, {"by what was known (honest)", feature.Known}}
+	if c.KnownAt != "" {
+		joins = append(joins, struct {
+			name string
+			mode feature.Mode
+		}{"as if known at " + c.KnownAt + " (honest, loaded at once)", feature.Column})
+	}
+	var out []knowledge
+	bar := s.progress("training")
+	defer bar.end()
+	for i, j := range joins {
+		bar.show(i, len(joins), j.name)
+		metrics, err := through[map[string]float64](s, client, "/v1/trial", door.Trial{Grant: grant, Mode: j.mode, KnownAt: c.KnownAt})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", j.name, err)
+		}
+		out = append(out, knowledge{j.name, metrics})
+	}
+	return out, nil
+}
+
+// trainer finds the task that trains on the set.
+func (c featuresLeakageCommand) trainer(s *session) (pipeline, task string, err error) {
+	if c.Task != "" {
+		pipeline, task, ok := strings.Cut(c.Task, "/")
+		if !ok {
+			return "", "", fault.New(fault.Invalid, "task %q: write PIPELINE/TASK", c.Task)
+		}
+		return pipeline, task, nil
+	}
+	p, err := s.project()
+	if err != nil {
+		return "", "", err
+	}
+	for _, pl := range p.Pipelines {
+		for _, t := range pl.Tasks {
+			for _, r := range t.Reads {
+				if r.Set == c.Set && len(t.Models) > 0 {
+					return pl.Name, t.Name, nil
+				}
+			}
+		}
+	}
+	return "", "", fault.New(fault.NotFound, "no task trains a model on the feature set %s; name one with --task, or leave metrics out with --no-metrics", c.Set)
+}
+
+func (c featuresLeakageCommand) window(s *session, client *api.Client, pipeline string) (commit.Window, error) {
+	if c.Window != "" {
+		pl, err := s.pipeline(pipeline)
+		if err != nil {
+			return commit.Window{}, err
+		}
+		t, err := pl.Schedule.Timetable()
+		if err != nil {
+			return commit.Window{}, err
+		}
+		return t.NamedWindow(c.Window)
+	}
+	runs, err := client.Runs(s.ctx, pipeline, string(run.Succeeded), "", 1)
+	if err != nil {
+		return commit.Window{}, err
+	}
+	if len(runs) == 0 {
+		return commit.Window{}, fault.New(fault.NotFound, "%s has not run yet; name a window with --window", pipeline)
+	}
+	return runs[0].Window, nil
+}
+
+func (c featuresLeakageCommand) print(s *session, out leakage) error {
+	share := 0.0
+	if out.Labels > 0 {
+		share = 100 * float64(out.Leaked) / float64(out.Labels)
+	}
+	_, err := fmt.Fprintf(s.Out, "Joined by event time, %s of %s labels (%.1f %%) would have seen a value that nobody had yet.\n", number(out.Leaked), number(out.Labels), share)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, t := range out.Tables {
+		rows = append(rows, []string{t.Table.String(), number(t.Leaked), t.Median})
+	}
+	if err := writeTable(s.Out, []string{"feature table", "labels that would have seen the future", "median wait until it was known"}, rows); err != nil {
+		return err
+	}
+	if len(out.Metrics) == 0 {
+		return nil
+	}
+	rows = nil
+	columns := []string{"join"}
+	for _, name := range sortedKeys(out.Metrics[0].Metrics) {
+		columns = append(columns, name)
+	}
+	for _, k := range out.Metrics {
+		row := []string{k.Join}
+		for _, name := range columns[1:] {
+			row = append(row, fmt.Sprintf("%.3f", k.Metrics[name]))
+		}
+		rows = append(rows, row)
+	}
+	_, _ = fmt.Fprintln(s.Out)
+	return writeTable(s.Out, columns, rows)
+}
+
+type reproduceCommand struct {
+	Model string `arg:"" help:"MODEL:VERSION or MODEL@ALIAS."`
+}
+
+// reproduction is what the command answers.
+type reproduction struct {
+	Model   string `json:"model"`
+	Version int    `json:"version"`
+	training.Comparison
+}
+
+// Run rebuilds the training set of a model version and compares.
+func (c reproduceCommand) Run(s *session) error {
+	client, done, err := s.connect(needs{worker: true})
+	if err != nil {
+		return err
+	}
+	defer done()
+	m, err := s.model(client, c.Model)
+	if err != nil {
+		return err
+	}
+	if m.Pin == "" {
+		return fault.New(fault.Invalid, "%s:%d has no pin: its script asked for no training set", m.Name, m.Version)
+	}
+	pin, err := client.Pin(s.ctx, m.Pin)
+	if err != nil {
+		return err
+	}
+	var frozen feature.Pin
+	if err := json.Unmarshal(pin.Body, &frozen); err != nil {
+		return fault.New(fault.Internal, "pin %s: %w", m.Pin, err)
+	}
+	status, err := client.Status(s.ctx)
+	if err != nil {
+		return err
+	}
+	found, err := through[training.Comparison](s, client, "/v1/reproduce", door.Pinned{
+		Bundle: status.Bundle, Pin: pin.Body, Ref: run.Ref{Environment: s.env, Run: frozen.Run, Task: frozen.Task}, Attempt: frozen.Attempt,
+	})
+	if err != nil {
+		return err
+	}
+	out := reproduction{m.Name, m.Version, found}
+	if s.output == "json" {
+		err = s.give(table{values: out})
+	} else {
+		err = c.print(s.Out, out)
+	}
+	if err == nil && !out.Equal {
+		return silent{fault.Refused}
+	}
+	return err
+}
+
+func (c reproduceCommand) print(w io.Writer, out reproduction) error {
+	var b strings.Builder
+	if out.Equal {
+		fmt.Fprintf(&b, "%s:%d is equal: %s rows rebuilt from pin %s, every column the same.\n", out.Model, out.Version, number(out.Rows), out.Pin)
+	} else {
+		fmt.Fprintf(&b, "%s:%d differs from pin %s: %s rows then, %s now.\n", out.Model, out.Version, out.Pin, number(out.Rows), number(out.RowsNow))
+		for _, d := range out.Differences {
+			fmt.Fprintf(&b, "  column %s: digest %s then, %s now\n", d.Column, d.Was, d.Is)
+		}
+	}
+	for _, t := range out.Today {
+		if t.Rows == 0 {
+			fmt.Fprintf(&b, "A new pin would see commits %d to %d of %s, and the same values.\n", t.From+1, t.To, t.Table)
+			continue
+		}
+		fmt.Fprintf(&b, "A new pin would see other values of %s in %s rows, after commits %d to %d of %s:\n", strings.Join(t.Columns, ", "), number(t.Rows), t.From+1, t.To, t.Table)
+		for _, one := range t.Commits {
+			fmt.Fprintf(&b, "  commit %s\n", one)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// model finds MODEL:VERSION, MODEL@ALIAS or MODEL, the newest.
+func (s *session) model(client *api.Client, ref string) (api.Model, error) {
+	name, which, aliased := strings.Cut(ref, "@")
+	if !aliased {
+		name, which, _ = strings.Cut(ref, ":")
+	}
+	list, err := client.Models(s.ctx, name)
+	if err != nil {
+		return api.Model{}, err
+	}
+	for _, m := range list {
+		if which == "" || fmt.Sprint(m.Version) == which {
+			return m, nil
+		}
+		for _, alias := range m.Aliases {
+			if alias == which {
+				return m, nil
+			}
+		}
+	}
+	return api.Model{}, fault.New(fault.NotFound, "there is no model %s; see: tidemill models", ref)
+}
+
+type explainCommand struct {
+	What string `arg:"" help:"A code such as TM301, or prediction."`
+	ID   string `arg:"" optional:"" help:"The id of the prediction."`
+}
+
+// Run explains a code or a prediction.
+func (c explainCommand) Run(s *session) error {
+	if c.What == "prediction" {
+		if c.ID == "" {
+			return fault.New(fault.Invalid, "explain which prediction? its id stands in the column prediction_id")
+		}
+		return explainPrediction(s, c.ID)
+	}
+	code := problem.Code(strings.ToUpper(c.What))
+	if !code.Known() {
+		return fault.New(fault.NotFound, "there is no code %s", c.What)
+	}
+	if s.output == "json" {
+		return s.give(table{values: map[string]string{"code": string(code), "title": code.Title(), "detail": code.Detail()}})
+	}
+	_, err := fmt.Fprintf(s.Out, "%s: %s\n\n%s\n", code, code.Title(), code.Detail())
+	return err
+}
+
+// story is everything that is known of one prediction.
+type story struct {
+	ID            string          `json:"id"`
+	Table         string          `json:"table"`
+	Row           map[string]any  `json:"row"`
+	Contributions []contribution  `json:"contributions,omitempty"`
+	Model         api.Model       `json:"model"`
+	Run           api.Run         `json:"run"`
+	Used          []training.Used `json:"features"`
+	Sources       []sourceLoad    `json:"sources,omitempty"`
+}
+
+type contribution struct {
+	Feature      string  `json:"feature"`
+	Value        any     `json:"value"`
+	Contribution float64 `json:"contribution"`
+}
+
+// sourceLoad is a load behind the values that were used.
+type sourceLoad struct {
+	Table    string        `json:"table"`
+	Window   commit.Window `json:"window"`
+	Run      string        `json:"run"`
+	Contract string        `json:"contract"`
+	Sources  []string      `json:"sources"`
+	Rows     int64         `json:"rows"`
+	Refused  int64         `json:"quarantined"`
+}
+
+// explainPrediction tells a prediction's whole story.
+func explainPrediction(s *session, id string) error {
+	client, done, err := s.connect(needs{worker: true})
+	if err != nil {
+		return err
+	}
+	defer done()
+	p, err := s.project()
+	if err != nil {
+		return err
+	}
+	for _, pl := range p.Pipelines {
+		for _, t := range pl.Tasks {
+			set := ""
+			for _, r := range t.Reads {
+				if r.Set != "" {
+					set = r.Set
+				}
+			}
+			if t.Kind != project.KindPython || set == "" {
+				continue
+			}
+			for _, w := range t.Writes {
+				one, err := tell(s, client, p, id, w.Table, set)
+				if err == nil {
+					return one.print(s)
+				}
+				if !errors.Is(err, errNotHere) {
+					return err
+				}
+			}
+		}
+	}
+	return fault.New(fault.NotFound, "no prediction has the id %s", id)
+}
+
+var errNotHere = fault.New(fault.NotFound, "not in this table")

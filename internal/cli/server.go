@@ -1,0 +1,228 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/app"
+	"github.com/tidemill/tidemill/internal/core/fault"
+)
+
+// needs is what a command needs of the server that it speaks to.
+type needs struct {
+	worker  bool // attempts are to run, or the warehouse is to be asked
+	running bool // a server that goes on after the command
+}
+
+// connect returns a client of the project's running server, or of one that runs
+// for the duration of this command. done ends what connect began.
+func (s *session) connect(n needs) (client *api.Client, done func(), err error) {
+	layout, err := app.NewLayout(s.dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	if holder, ok := app.HolderOf(layout.ServerLock()); ok {
+		client := api.NewClient(layout.ServerSocket())
+		status, err := client.Status(s.ctx)
+		if err != nil {
+			return nil, nil, fault.New(fault.Unavailable, "process %d holds the project, and does not answer: %w", holder.PID, err)
+		}
+		if status.Environment != s.env {
+			return nil, nil, fault.New(fault.Conflict, "the running server is for the environment %s, not %s", status.Environment, s.env)
+		}
+		return client, client.Close, nil
+	}
+	if n.running {
+		return nil, nil, fault.New(fault.Unavailable, "no server runs for this project; start one with: tidemill up")
+	}
+	return s.ownServer(layout, n)
+}
+
+// ownServer runs a server for the duration of the command. It makes no runs of
+// its own: only what the command asks for happens.
+func (s *session) ownServer(layout app.Layout, n needs) (*api.Client, func(), error) {
+	log, closeLog, err := fileLog(layout.ServerLog())
+	if err != nil {
+		return nil, nil, err
+	}
+	executable, err := os.Executable()
+	if err != nil {
+		return nil, nil, fault.New(fault.Internal, "find this program: %w", err)
+	}
+	server, err := app.New(s.ctx, app.Options{
+		Layout: layout, Environment: s.env, Version: Version, Executable: executable, Worker: n.worker, Log: log,
+	})
+	if err != nil {
+		closeLog()
+		return nil, nil, err
+	}
+	// An interrupt is the command's to handle: it cancels its run first.
+	ctx, stop := context.WithCancel(context.WithoutCancel(s.ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	client := server.Client()
+	done := func() {
+		client.Close()
+		stop()
+		if err := <-ended; err != nil {
+			s.say("the server ended with: %v", err)
+		}
+		if err := server.Close(); err != nil {
+			s.say("%v", err)
+		}
+		closeLog()
+	}
+	if err := s.awaitServer(client, n, ended); err != nil {
+		done()
+		return nil, nil, err
+	}
+	return client, done, nil
+}
+
+// awaitServer waits until the server answers, and its worker where one is needed.
+func (s *session) awaitServer(client *api.Client, n needs, ended chan error) error {
+	const patience = 30 * time.Second
+	begun := time.Now()
+	for {
+		status, err := client.Status(s.ctx)
+		if err == nil && (!n.worker || status.WorkerReady) {
+			return nil
+		}
+		if time.Since(begun) > patience {
+			return fault.New(fault.Unavailable, "the home worker is not ready after %s; see %s", patience, "worker.log and server.log in .tidemill")
+		}
+		select {
+		case e := <-ended:
+			ended <- e
+			return fault.New(fault.KindOf(e), "the server ended: %w", e)
+		case <-s.ctx.Done():
+			return context.Cause(s.ctx)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// fileLog logs to a file, so that a terminal shows data and talk alone.
+func fileLog(path string) (*slog.Logger, func(), error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, nil, fault.New(fault.Unavailable, "open the log: %w", err)
+	}
+	return slog.New(slog.NewJSONHandler(file, nil)), func() { _ = file.Close() }, nil
+}
+
+type upCommand struct {
+	Slots  int    `help:"Attempts at once; without it twice the processors."`
+	Manual bool   `help:"Make no runs of what becomes due: only what is asked for runs."`
+	Ledger string `help:"Where the ledger lies: a SQLite file, or postgres://…"`
+}
+
+// Run starts the server and keeps it running until it is interrupted.
+func (c upCommand) Run(s *session) error {
+	layout, err := app.NewLayout(s.dir)
+	if err != nil {
+		return err
+	}
+	executable, err := os.Executable()
+	if err != nil {
+		return fault.New(fault.Internal, "find this program: %w", err)
+	}
+	log := slog.New(slog.NewTextHandler(s.Err, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			a.Value = slog.StringValue(a.Value.Time().Format("15:04:05.000"))
+		}
+		return a
+	}}))
+	server, err := app.New(s.ctx, app.Options{
+		Layout: layout, Environment: s.env, Version: Version, Ledger: c.Ledger, Executable: executable, Slots: c.Slots, Schedule: !c.Manual, Worker: true, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = server.Close() }()
+	s.say("tidemill %s serves %s (environment %s); stop it with Ctrl-C, or from elsewhere with: tidemill down", Version, layout.Project, s.env)
+	return server.Run(s.ctx)
+}
+
+type readyCommand struct{}
+
+// Run says whether the running server and its worker are ready.
+func (readyCommand) Run(s *session) error {
+	client, done, err := s.connect(needs{running: true})
+	if err != nil {
+		return err
+	}
+	defer done()
+	status, err := client.Status(s.ctx)
+	if err != nil {
+		return err
+	}
+	if !status.WorkerReady {
+		return fault.New(fault.Unavailable, "the home worker is not ready yet")
+	}
+	s.say("the server (process %d) and its worker (process %d) are ready", status.PID, status.WorkerPID)
+	return nil
+}
+
+type downCommand struct {
+	Drain bool `help:"Let what runs end first."`
+}
+
+// Run stops the running server and waits for its end.
+func (c downCommand) Run(s *session) error {
+	layout, err := app.NewLayout(s.dir)
+	if err != nil {
+		return err
+	}
+	holder, ok := app.HolderOf(layout.ServerLock())
+	if !ok {
+		s.say("no server runs for this project")
+		return nil
+	}
+	client := api.NewClient(layout.ServerSocket())
+	defer client.Close()
+	if err := client.Stop(s.ctx, c.Drain); err != nil {
+		return err
+	}
+	for {
+		if _, ok := app.HolderOf(layout.ServerLock()); !ok {
+			s.say("the server (process %d) has ended", holder.PID)
+			return nil
+		}
+		select {
+		case <-s.ctx.Done():
+			return context.Cause(s.ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+type workerCommand struct {
+	Session string `required:""`
+	Slots   int
+}
+
+// Run is the home worker's process.
+func (c workerCommand) Run(s *session) error {
+	layout, err := app.NewLayout(s.dir)
+	if err != nil {
+		return err
+	}
+	return app.RunWorker(s.ctx, app.WorkerOptions{
+		Layout: layout, Version: Version, Session: c.Session, Slots: c.Slots, Log: slog.New(slog.NewJSONHandler(s.Err, nil)),
+	})
+}
+
+// readAll reads an answer to its end and closes it.
+func readAll(r io.ReadCloser) ([]byte, error) {
+	defer func() { _ = r.Close() }()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "the answer broke off: %w", err)
+	}
+	return b, nil
+}
