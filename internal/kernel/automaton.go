@@ -20,7 +20,8 @@ type automaton struct {
 const (
 	stateFailed  = 0
 	stateMatched = 1
-	maxStates    = 512
+	maxStates    = 256
+	maxProgram   = 256 // instructions: beyond, building the table could take longer than the load
 )
 
 // position is a state before it has a number: the instructions that wait for a
@@ -37,7 +38,7 @@ func newAutomaton(re2 string) *automaton {
 		return nil
 	}
 	program, err := syntax.Compile(tree.Simplify())
-	if err != nil {
+	if err != nil || len(program.Inst) > maxProgram {
 		return nil
 	}
 	b := &automatonBuilder{program: program, numbers: make(map[string]uint16)}

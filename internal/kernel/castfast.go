@@ -6,6 +6,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/tidemill/tidemill/internal/core/datatype"
+	"github.com/tidemill/tidemill/internal/core/value"
 )
 
 // castFast casts typed columns that have a fast form: the same type, whole
@@ -116,9 +117,12 @@ func (c *Caster) castIntegers(mem memory.Allocator, in arrow.Array, read func(in
 		for i := range in.Len() {
 			n := read(i)
 			f := float64(n)
-			// 2^63 is no int64, and the conversion back of it is not defined.
+			// 2^63 is no int64, and the conversion back of it is not defined. Beyond
+			// 2^53 the shortest text may still be the same number.
 			if (f >= 1<<63 || int64(f) != n) && in.IsValid(i) {
-				failed.Set(i)
+				if _, flaw := c.scalar.Value(n); flaw != value.Sound {
+					failed.Set(i)
+				}
 			}
 			b.UnsafeAppend(f)
 		}

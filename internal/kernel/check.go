@@ -66,7 +66,9 @@ func (k *Check) prepare() (func(arrow.Array, *Bits) bool, error) {
 	case contract.KindRequired:
 		return nulls, nil
 	case contract.KindRange:
-		return k.prepareRange()
+		if c.Min != nil || c.Max != nil {
+			return k.prepareRange()
+		}
 	case contract.KindLength:
 		if c.Type.Kind == datatype.String {
 			return k.lengths, nil

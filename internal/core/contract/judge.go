@@ -127,6 +127,9 @@ func NewJudge(c Check, outside Outside) (*Judge, error) {
 		}
 		j.values = append(j.values, v)
 	}
+	if text := c.Type.Kind == datatype.String || c.Type.Kind == datatype.UUID; !text && (c.Kind == KindPattern || c.Kind == KindLength && c.Type.Kind != datatype.List) {
+		return nil, fault.New(fault.Invalid, "a rule of the kind %s has no meaning for a %s", c.Kind, c.Type)
+	}
 	if c.Pattern != nil {
 		if j.matcher, err = outside.Matcher(*c.Pattern); err != nil {
 			return nil, err

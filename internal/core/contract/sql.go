@@ -37,7 +37,7 @@ func (c Check) SQL(d dialect.Dialect, column string, from datatype.Type) (predic
 	case KindLength:
 		return c.lengthSQL(e)
 	case KindPattern:
-		match, ok := "", c.Pattern.RE2 != "" && c.Type.IsText()
+		match, ok := "", c.Pattern.RE2 != "" && (c.Type.Kind == datatype.String || c.Type.Kind == datatype.UUID)
 		if ok {
 			match, ok = d.Match(e.value, c.Pattern.RE2)
 		}
@@ -186,7 +186,7 @@ func (c Check) rangeSQL(e expression) (string, bool) {
 			}
 			parts = append(parts, fmt.Sprintf("%s %s %s", e.value, sign, literal))
 		}
-		if c.Type.IsFloat() {
+		if c.Type.IsFloat() && len(parts) > 0 {
 			parts = append(parts, e.dialect.IsNaN(e.value))
 		}
 	}
