@@ -54,11 +54,7 @@ func (s *Store) Read(ctx context.Context, request store.Request) (*store.Reading
 		return nil, err
 	}
 	if request.Query.SQL == "" {
-		found, err := q.relation(ctx, request.Table.Schema, request.Table.Name)
-		if err == nil && found == absent {
-			err = fmt.Errorf("table %s: %w", request.Table, store.ErrAbsent)
-		}
-		if err != nil {
+		if err := q.exists(ctx, request.Table); err != nil {
 			q.close()
 			return nil, err
 		}

@@ -24,6 +24,9 @@ func (s *Store) Digest(ctx context.Context, table project.Table) (string, int64,
 		return "", 0, err
 	}
 	defer q.close()
+	if err := q.exists(ctx, table); err != nil {
+		return "", 0, err
+	}
 	name := qualified(table.Schema, table.Name)
 	columns, err := q.columns(ctx, "DESCRIBE SELECT * FROM "+name)
 	if err != nil {

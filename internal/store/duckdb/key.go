@@ -17,6 +17,7 @@ import (
 
 // keyRow is the row of one publish key.
 type keyRow struct {
+	found     bool
 	fence     int64
 	committed bool
 	settled   bool
@@ -38,16 +39,15 @@ func (s *Store) raise(ctx context.Context, key commit.Key, fence int64) (keyRow,
 	}
 	defer q.close()
 	err = q.transact(ctx, func() error {
-		now := s.clock()
-		if _, err := q.exec(ctx, "INSERT INTO "+control+".publish_key VALUES (?, ?, false, false, NULL, ?) ON CONFLICT DO NOTHING",
-			key.String(), fence, now); err != nil {
+		if row, err = q.keyRow(ctx, key); err != nil || row.committed || row.found && row.fence >= fence {
 			return err
 		}
-		if _, err := q.exec(ctx, "UPDATE "+control+".publish_key SET fence = ?, updated = ? WHERE key = ? AND fence < ? AND NOT committed",
-			fence, now, key.String(), fence); err != nil {
-			return err
+		if row.found {
+			_, err = q.exec(ctx, "UPDATE "+control+".publish_key SET fence = ?, updated = ? WHERE key = ?", fence, s.clock(), key.String())
+		} else {
+			_, err = q.exec(ctx, "INSERT INTO "+control+".publish_key VALUES (?, ?, false, false, NULL, ?)", key.String(), fence, s.clock())
 		}
-		row, err = q.keyRow(ctx, key)
+		row.found, row.fence = true, fence
 		return err
 	}, nil)
 	if err != nil {
@@ -60,7 +60,7 @@ func keyLock(key commit.Key) string { return "key " + key.String() }
 
 // keyRow reads the row of a key; the zero row where there is none.
 func (q *session) keyRow(ctx context.Context, key commit.Key) (keyRow, error) {
-	var row keyRow
+	row := keyRow{found: true}
 	var receipt sql.NullString
 	err := q.row(ctx, "SELECT fence, committed, settled, receipt FROM "+control+".publish_key WHERE key = ?", []any{key.String()},
 		&row.fence, &row.committed, &row.settled, &receipt)

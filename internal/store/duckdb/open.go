@@ -6,10 +6,12 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/duckdb/duckdb-go/v2"
@@ -44,6 +46,7 @@ type Store struct {
 	clock     func() time.Time
 	opened    time.Time
 	snapshots string
+	held      *os.File // the lock
 	locks     keyedLocks
 	loads     atomic.Int64
 	settled   settledKeys
@@ -80,14 +83,19 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 		s.clock = time.Now
 	}
 	config.Path, config.TempDir = path, cmp.Or(config.TempDir, path+".tmp")
-	if err := os.RemoveAll(s.snapshots); err != nil {
-		return nil, fault.New(fault.Unavailable, "removing unfinished snapshots: %w", err)
-	}
 	settings, err := s.settings(config)
 	if err != nil {
 		return nil, err
 	}
+	if s.held, err = hold(path); err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(s.snapshots); err != nil {
+		_ = s.held.Close()
+		return nil, fault.New(fault.Unavailable, "removing unfinished snapshots: %w", err)
+	}
 	if s.connector, err = duckdb.NewConnector("", initialiser(ctx, settings)); err != nil {
+		_ = s.held.Close()
 		return nil, failed("starting DuckDB", err)
 	}
 	s.db = sql.OpenDB(s.connector)
@@ -103,6 +111,20 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 		_ = os.Remove(file)
 	}
 	return s, nil
+}
+
+// hold keeps a second instance away from the file. DuckDB's own lock is the
+// process's: within the process it would let a second one in.
+func hold(path string) (*os.File, error) {
+	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "opening the warehouse %s: %w", path, err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = lock.Close()
+		return nil, fault.New(fault.Unavailable, "the warehouse %s is open already, here or in another process: %w", path, err)
+	}
+	return lock, nil
 }
 
 func (s *Store) settings(config Config) ([]string, error) {
@@ -164,8 +186,10 @@ func (s *Store) Close() error {
 	if closing := s.db.Close(); err == nil {
 		err = closing
 	}
-	if closing := s.connector.Close(); err == nil {
-		err = closing
+	for _, part := range []io.Closer{s.connector, s.held} {
+		if closing := part.Close(); err == nil {
+			err = closing
+		}
 	}
 	return err
 }

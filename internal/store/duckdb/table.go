@@ -11,6 +11,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/store"
 )
 
 // relation is what a name stands for in the warehouse.
@@ -37,6 +38,15 @@ func (q *session) relation(ctx context.Context, schema, name string) (relation, 
 		return isView, nil
 	}
 	return isTable, nil
+}
+
+// exists returns store.ErrAbsent where there is no such table.
+func (q *session) exists(ctx context.Context, t project.Table) error {
+	found, err := q.relation(ctx, t.Schema, t.Name)
+	if err == nil && found == absent {
+		return fault.New(fault.NotFound, "table %s: %w", t, store.ErrAbsent)
+	}
+	return err
 }
 
 // tableColumns returns the columns of a table, in order, hidden ones included.
