@@ -50,6 +50,9 @@ func (r Request) planTable(ctx context.Context, load store.Load, t Table) (*plan
 	if (t.Source == nil) == (t.Select == "") {
 		return nil, fault.New(fault.Internal, "a table needs a source or a SELECT, and not both")
 	}
+	if len(t.Replays) > 0 && t.Contract != nil {
+		t.Contract = again(*t.Contract)
+	}
 	p := &plan{table: t, spec: t.spec(r.Run), out: Staged{Table: t.Write.Table}}
 	p.window = p.bounds()
 	source := datatype.Schema{}
@@ -113,6 +116,20 @@ func (t Table) spec(run store.Run) store.TableSpec {
 		s.Zone = cmp.Or(c.Fields[at].Zone, s.Zone)
 	}
 	return s
+}
+
+// again is the contract for rows that are judged once more: what is refused
+// stays in quarantine, whatever the budget says, and rules about a load as a
+// whole say nothing of a part of it.
+func again(c contract.Table) *contract.Table {
+	c.ErrorBudget = contract.ErrorBudget{}
+	c.Checks = c.ChecksOf(contract.ScopeRow)
+	for i := range c.Checks {
+		if c.Checks[i].OnFail == contract.Reject {
+			c.Checks[i].OnFail = contract.Quarantine
+		}
+	}
+	return &c
 }
 
 // bounds is the window that rows must lie in; nil where rows of any time are welcome.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/google/go-cmp/cmp"
@@ -437,24 +436,42 @@ func TestTheGateAndTheStoresAgreeOnQuarantine(t *testing.T) {
 func TestReplayPlacesRowsInTheirOwnWindow(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	strict := agreement()
-	if _, err := publish.Run(t.Context(), request(s, "a", 1, publish.Table{Write: write(project.ModeReplaceWindow), Contract: strict, Source: lines(t, day[:2]...)})); err != nil {
+	two := [][]any{day[0], day[1], {"6", "2013-01-01T02:00:00Z", "N6", "no number"}}
+	strict, none := agreement(), int64(2)
+	strict.ErrorBudget.Rows = &none
+	strict.Checks = append(strict.Checks, contract.Check{Kind: contract.KindRowCount, Rule: "rows", Operator: contract.MustBe, Operands: []string{"1"}, OnFail: contract.Reject})
+	table := publish.Table{Write: write(project.ModeReplaceWindow), Contract: strict, Source: lines(t, two...)}
+	if _, err := publish.Run(t.Context(), request(s, "a", 1, table)); err != nil {
 		t.Fatal(err)
 	}
-	ids := rows(t, s, "SELECT _id FROM raw.flights__quarantine")
+	ids := rows(t, s, "SELECT _id FROM raw.flights__quarantine ORDER BY line")
 	loose := agreement()
+	none = 0
+	loose.ErrorBudget = strict.ErrorBudget
 	loose.Checks = slices.DeleteFunc(loose.Checks, func(c contract.Check) bool { return c.Kind == contract.KindPattern })
-	r := request(s, "replay", 2, publish.Table{Write: write(project.ModeReplaceWindow), Contract: loose, Replays: ids, Source: lines(t, day[1])})
-	r.Run.Window, r.Run.Live = commit.Window{}, false
-	r.Run.Window = commit.Window{Start: time.Time{}, End: time.Time{}}
-	r.Tables[0].Write.Mode = project.ModeMerge
-	if _, err := publish.Run(t.Context(), r); err != nil {
+	table.Contract, table.Replays, table.Source = loose, ids, lines(t, two[1], two[2])
+	replay := request(s, "replay", 2, table)
+	replay.Run.Window, replay.Run.Live = commit.Window{}, false
+	outcome, err := publish.Run(t.Context(), replay)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if e := outcome.Receipt.Tables[0].Evidence; e.Inserted != 1 || e.Quarantined != 1 || e.Deleted != 0 {
+		t.Errorf("evidence %+v", e)
 	}
 	if got := rows(t, s, "SELECT id FROM raw.flights ORDER BY id"); !slices.Equal(got, []string{"1", "2"}) {
 		t.Errorf("the table holds %v", got)
 	}
-	if got := rows(t, s, "SELECT count(*) FROM raw.flights__quarantine"); got[0] != "0" {
-		t.Errorf("%s rows are left in quarantine", got[0])
+	// What was refused again is still a row of its day: a run of the day replaces it.
+	if got := rows(t, s, "SELECT rule, _window_start = TIMESTAMPTZ '2013-01-01', _window_end = TIMESTAMPTZ '2013-01-02' FROM raw.flights__quarantine"); !slices.Equal(got, []string{"delay.type|true|true"}) {
+		t.Errorf("quarantine holds %v", got)
+	}
+	none = 3
+	table.Contract, table.Replays, table.Source = loose, nil, lines(t, two...)
+	if _, err := publish.Run(t.Context(), request(s, "b", 3, table)); err != nil {
+		t.Fatal(err)
+	}
+	if got := rows(t, s, "SELECT (SELECT count(*) FROM raw.flights), (SELECT count(*) FROM raw.flights__quarantine)"); got[0] != "2|1" {
+		t.Errorf("after a run of the day: %v", got)
 	}
 }

@@ -126,7 +126,7 @@ func validateMode(t store.TableSpec) error {
 		switch {
 		case t.EventTime == "":
 			return fault.New(fault.Invalid, "mode %s needs an event time", t.Mode)
-		case t.Window.IsZero():
+		case t.Window.IsZero() && len(t.Replays) == 0:
 			return fault.New(fault.Invalid, "mode %s needs a window", t.Mode)
 		}
 	case project.ModeMerge:

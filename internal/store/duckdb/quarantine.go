@@ -125,9 +125,26 @@ func (w *writer) quarantine() error {
 	list := dialect.DuckDB.QuoteAll(columns...)
 	k := w.load.spec.Key
 	start, end := bounds(w.spec.Window)
+	if w.partial() {
+		start, end = nil, nil
+	}
 	_, err = w.q.exec(w.ctx, fmt.Sprintf(`INSERT INTO %s (_id, %s, _run, _task, _key, _window_start, _window_end, _seq, _at)
 		SELECT concat(%d, '-', row_number() OVER (ORDER BY rowid)), %s, ?, ?, ?, ?, ?, %d, ? FROM %s ORDER BY rowid`,
 		name, list, w.seq, list, w.seq, w.target.quarantine.name), k.Run, k.Task, k.String(), start, end, w.load.store.clock().UTC())
+	if err != nil || !w.partial() {
+		return err
+	}
+	// A row that is refused again stays a row of its own window, so that a run of
+	// that window replaces it. It is found by its line, else by what it says; where
+	// all rows were of one window, that is it.
+	replayed := w.temporary("replayed")
+	for _, same := range []string{"q.file = r.file AND q.line = r.line", "q._window_start IS NULL AND q.original = r.original", "q._window_start IS NULL AND r.windows = 1"} {
+		if _, err := w.q.exec(w.ctx, fmt.Sprintf("UPDATE %s AS q SET _window_start = r._window_start, _window_end = r._window_end FROM %s r WHERE q._seq = %d AND %s",
+			name, replayed, w.seq, same)); err != nil {
+			return err
+		}
+	}
+	_, err = w.q.exec(w.ctx, "DROP TABLE "+replayed)
 	return err
 }
 
@@ -153,7 +170,13 @@ func (w *writer) forget(name string) error {
 		if err != nil {
 			return fault.New(fault.Internal, "writing the ids to replay: %w", err)
 		}
-		n, err := w.q.exec(w.ctx, "DELETE FROM "+name+" WHERE _id IN (SELECT unnest(from_json(CAST(? AS JSON), '[\"VARCHAR\"]')))", string(ids))
+		among := "_id IN (SELECT unnest(from_json(CAST(? AS JSON), '[\"VARCHAR\"]')))"
+		if _, err := w.q.exec(w.ctx, fmt.Sprintf(`CREATE TEMP TABLE %s AS SELECT file, line, original, _window_start, _window_end,
+			(SELECT count(DISTINCT (_window_start, _window_end)) FROM %s WHERE %s) AS windows FROM %s WHERE %s`,
+			w.temporary("replayed"), name, among, name, among), string(ids), string(ids)); err != nil {
+			return err
+		}
+		n, err := w.q.exec(w.ctx, "DELETE FROM "+name+" WHERE "+among, string(ids))
 		if err == nil && n != int64(len(w.spec.Replays)) {
 			err = fault.New(fault.Conflict, "of %d quarantined rows of %s that were to be replayed only %d are still there", len(w.spec.Replays), w.spec.Table, n)
 		}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -128,6 +129,34 @@ var ofMode = []struct {
 		}
 		if rows := Read(t, s, Table); len(rows) > 0 {
 			t.Errorf("the table has rows: %v", rows)
+		}
+	}},
+	{"closing a key waits out a publish in flight", project.ModeMerge, func(t *testing.T, s Opened) {
+		type answer struct {
+			receipt *commit.Receipt
+			err     error
+		}
+		closing := make(chan answer, 1)
+		spec := Spec(project.ModeMerge, Day(0))
+		spec.Stable = false
+		spec.Admit = func(commit.Evidence) error { // the commit is in the middle of its work
+			go func() {
+				receipt, err := s.CloseKey(t.Context(), Key("a", 0), 9)
+				closing <- answer{receipt, err}
+			}()
+			return nil
+		}
+		a := Attempt{Run: "a", Fence: 1, Spec: spec, Rows: [][]any{Row(1, 1, "x", 1), Row(1, 1, "y", 1), Row(2, 2, "z", 1)}}
+		_, err := a.Publish(t.Context(), t, s)
+		closed := <-closing
+		switch {
+		case closed.err != nil:
+			t.Fatal(closed.err)
+		case err == nil && closed.receipt == nil:
+			t.Error("the commit took place, and whoever closed its key was told that it did not")
+		case errors.Is(err, store.ErrFenced) && closed.receipt == nil: // the commit came too late: as good
+		case err != nil:
+			t.Error(err)
 		}
 	}},
 	{"a feature table keeps what it was", project.ModeFeature, featureHistory},
