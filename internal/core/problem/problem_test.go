@@ -58,3 +58,13 @@ func TestProblemsSortByPlace(t *testing.T) {
 		t.Errorf("%d errors, want 2: warnings do not refuse", n)
 	}
 }
+
+func TestAFrameShowsTheLineAndTheColumn(t *testing.T) {
+	t.Parallel()
+	p := problem.New(problem.BadCron, problem.Place{File: "p.yaml", Line: 2, Column: 8}, "hours end at 23", "hour 25")
+	got := problem.Render(problem.List{p}, map[string][]byte{"p.yaml": []byte("a: 1\ncron: 0 25 * * *\n")}, false)
+	want := "p.yaml:2:8: error: hour 25 [TM301]\n    2 | cron: 0 25 * * *\n      |        ^\n  mend: hours end at 23\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}

@@ -55,6 +55,8 @@ var table = map[Code]entry{
 	BadSignature: {SeverityError, "the task function's arguments cannot be read", "The function given to tidemill.main takes the run first; further arguments need a type (int, float, str, bool) and a default."},
 	BadParam:     {SeverityError, "param has the wrong type", "A param's value must have the type of its default."},
 
+	OutsideFunction: {SeverityError, "SQL that leaves the store", "A table function such as read_csv reads what no arrow shows, outside of contracts, bundles and reruns. Data come into a store with a move."},
+
 	BadContract:    {SeverityError, "not an ODCS contract", "The file does not satisfy the JSON Schema of the Open Data Contract Standard."},
 	UnknownRule:    {SeverityError, "rule not supported", "The quality rule is valid ODCS but none that Tidemill can judge; leaving it out silently would promise a check that never runs."},
 	BadPattern:     {SeverityError, "pattern cannot be compiled", "Patterns are ECMA-262 regular expressions."},

@@ -1,0 +1,162 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tidemill/tidemill/internal/core/contract"
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/problem"
+	"github.com/tidemill/tidemill/internal/core/project"
+)
+
+// Base is the environment that needs no name: the laptop's.
+const Base = "base"
+
+// Lineage finds the tables of SQL texts by reading them. The answers are in the
+// order of the texts; an error means that nothing could be asked.
+type Lineage interface {
+	Tables(ctx context.Context, texts []string) ([]project.Lineage, error)
+}
+
+// Signatures reads the arguments of Python tasks without running them. The
+// answers are in the order of the texts.
+type Signatures interface {
+	Signatures(ctx context.Context, texts []string) ([]Signature, error)
+}
+
+// Signature is what Python's own parser says about a task file.
+type Signature struct {
+	Function string     // the one given to tidemill.main; empty: there is no such call
+	Line     int        // of the function
+	Args     []Argument // after the run
+	Error    string     // why the file, or the function, cannot be read
+	Syntax   bool       // the error is one of syntax
+	At       [2]int     // line and column of the error, from 1
+}
+
+// Argument is a typed argument of a task's function.
+type Argument struct {
+	Name    string
+	Type    string // string, integer, number, boolean
+	Default []byte // JSON; empty: none
+	At      [2]int
+}
+
+// Options say for whom a project is read and with which help.
+type Options struct {
+	Environment string     // empty: base
+	Lineage     Lineage    // nil: only declared reads are known
+	Signatures  Signatures // nil: only declared params are known
+	Pattern     Pattern    // nil: patterns beyond RE2 are taken on trust
+}
+
+// Result is what a folder says.
+type Result struct {
+	Project   project.Project
+	Contracts []contract.Table
+	Problems  problem.List
+	Files     map[string][]byte // of a bundle, by path
+	Tests     []Test
+	Broken    []string // pipelines that are left out because of an error, sorted
+	Refused   bool     // an error concerns all: nothing of this version may go live
+}
+
+// Read reads a project folder once. An error means that it could not be read at
+// all; what is wrong with it is in the result.
+func Read(ctx context.Context, dir string, options Options) (*Result, error) {
+	return NewReader(dir, options).Read(ctx)
+}
+
+// Reader reads a folder again and again, each time only what changed. It is not
+// safe for concurrent use.
+type Reader struct {
+	dir     string
+	options Options
+	files   map[string]*file
+}
+
+// NewReader returns a reader of the folder.
+func NewReader(dir string, options Options) *Reader {
+	if options.Environment == "" {
+		options.Environment = Base
+	}
+	return &Reader{dir: dir, options: options}
+}
+
+// Read reads the folder as it is now.
+func (r *Reader) Read(ctx context.Context) (*Result, error) {
+	root, err := os.OpenRoot(r.dir)
+	if err != nil {
+		return nil, fault.New(fault.NotFound, "open the project folder: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	s, err := scanFolder(ctx, root, r.files)
+	if err != nil {
+		return nil, fmt.Errorf("read the project folder: %w", err)
+	}
+	top := s.files[projectName]
+	if top == nil {
+		p := problem.New(problem.NoProject, problem.Place{File: projectName}, "run tidemill init, or go to a folder that has one", "there is no tidemill.yaml in %s", r.dir)
+		return &Result{Problems: append(s.found, p), Refused: true}, nil
+	}
+	v := newVersion(&r.options, s.files, s.found)
+	v.readProject(top)
+	s.found = nil
+	s.include(v.includes())
+	v.stray = append(v.stray, s.found...)
+	if err := r.parse(ctx, s.files); err != nil {
+		return nil, err
+	}
+	r.files = s.files
+	if err := v.ask(ctx); err != nil {
+		return nil, err
+	}
+	return v.result(), nil
+}
+
+// parse parses the files that were not parsed before.
+func (r *Reader) parse(ctx context.Context, files map[string]*file) error {
+	var open []*file
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if f := files[name]; f.parsed == nil && name != projectName {
+			open = append(open, f)
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	workers := min(runtime.GOMAXPROCS(0), len(open))
+	for w := range workers {
+		group.Go(func() error {
+			for i := w; i < len(open); i += workers {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				open[i].parsed = parseFile(open[i], &r.options)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+var zones sync.Map // name → *time.Location: reading zone data costs more than a task file
+
+func loadZone(name string) (*time.Location, error) {
+	if z, ok := zones.Load(name); ok {
+		return z.(*time.Location), nil
+	}
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, err
+	}
+	zones.Store(name, z)
+	return z, nil
+}

@@ -1,0 +1,253 @@
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/problem"
+)
+
+// Limits of a project folder.
+const (
+	maxText   = 1 << 20   // of a file that is parsed
+	maxOther  = 32 << 20  // of any other file of the bundle
+	maxBundle = 512 << 20 // of all files together
+	maxFiles  = 200_000
+	maxDepth  = 16 // of folders
+)
+
+// racy is how old a change must be before its time alone proves that nothing
+// else changed: clocks of file systems are coarse.
+const racy = 2 * time.Second
+
+const projectName = "tidemill.yaml"
+
+// folders are what a bundle holds beside tidemill.yaml and include:.
+var folders = []string{"contracts", "features", "lib", "pipelines", "tests"}
+
+// file is one file of the project as it was read.
+type file struct {
+	path    string
+	data    []byte
+	hash    [sha256.Size]byte
+	size    int64
+	changed time.Time
+	read    time.Time
+	parsed  any // what parse made of it, for the same content
+}
+
+// scan holds the files of a folder between two looks at it.
+type scan struct {
+	root  *os.Root
+	known map[string]*file
+	files map[string]*file
+	bytes int64
+	found problem.List
+}
+
+func (s *scan) add(code problem.Code, name, remedy, format string, args ...any) {
+	s.found = append(s.found, problem.New(code, problem.Place{File: name}, remedy, format, args...))
+}
+
+// scanFolder reads what changed since known was read.
+func scanFolder(ctx context.Context, root *os.Root, known map[string]*file) (*scan, error) {
+	s := &scan{root: root, known: known, files: make(map[string]*file, len(known))}
+	if err := s.one(projectName, nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, folder := range folders {
+		if err := s.folder(ctx, folder, 1); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return s, ctx.Err()
+}
+
+// skipped reports names that never belong to a project.
+func skipped(name string) bool {
+	return strings.HasPrefix(name, ".") || name == "__pycache__" || strings.HasSuffix(name, ".pyc") ||
+		strings.HasSuffix(name, "~") || strings.HasPrefix(name, "#")
+}
+
+func (s *scan) folder(ctx context.Context, name string, depth int) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if depth > maxDepth {
+		s.add(problem.BadPath, name, "", "folders nest deeper than %d", maxDepth)
+		return nil
+	}
+	f, err := s.root.Open(name)
+	if err != nil {
+		return s.unreadable(name, err)
+	}
+	entries, err := f.ReadDir(-1)
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return s.unreadable(name, err)
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	for _, e := range entries {
+		if skipped(e.Name()) {
+			continue
+		}
+		below := path.Join(name, e.Name())
+		switch {
+		case e.IsDir():
+			err = s.folder(ctx, below, depth+1)
+		case e.Type()&fs.ModeSymlink != 0:
+			err = s.link(below)
+		case e.Type().IsRegular():
+			err = s.one(below, e)
+		default:
+			s.add(problem.BadPath, below, "remove it", "%s is neither a file nor a folder", below)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may have gone meanwhile
+			return err
+		}
+	}
+	return nil
+}
+
+// unreadable reports a folder or file that is there but cannot be read.
+func (s *scan) unreadable(name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s.add(problem.BadPath, name, "", "%s cannot be read: %s", name, reason(err))
+	return nil
+}
+
+// reason is an error without the operation and path that os puts before it.
+func reason(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+// link follows a symbolic link to a file inside the project.
+func (s *scan) link(name string) error {
+	info, err := s.root.Stat(name)
+	switch {
+	case err != nil:
+		s.add(problem.BadPath, name, "put the file itself here", "%s is a link that leads out of the project or to nothing", name)
+		return nil
+	case !info.Mode().IsRegular():
+		s.add(problem.BadPath, name, "put the folder itself here", "%s is a link to something that is no file", name)
+		return nil
+	}
+	return s.one(name, fs.FileInfoToDirEntry(info))
+}
+
+// parsedName reports files that are parsed and not merely carried along.
+func parsedName(name string) bool {
+	switch path.Ext(name) {
+	case ".yaml", ".yml", ".sql", ".py":
+		return true
+	}
+	return false
+}
+
+// one takes a file in, from memory if nothing says that it changed.
+func (s *scan) one(name string, entry fs.DirEntry) error {
+	var info fs.FileInfo
+	var err error
+	if entry != nil {
+		info, err = entry.Info()
+	} else {
+		info, err = s.root.Stat(name)
+	}
+	if err != nil {
+		return s.unreadable(name, err)
+	}
+	limit := int64(maxOther)
+	if parsedName(name) {
+		limit = maxText
+	}
+	if info.Size() > limit {
+		s.add(problem.TooLarge, name, "", "%s has %d bytes; at most %d are read", name, info.Size(), limit)
+		return nil
+	}
+	f := s.known[name]
+	if f == nil || f.size != info.Size() || !f.changed.Equal(info.ModTime()) || f.read.Sub(f.changed) < racy {
+		if f, err = s.load(name, info, limit, f); f == nil || err != nil {
+			return err
+		}
+	}
+	s.bytes += f.size
+	if len(s.files) >= maxFiles || s.bytes > maxBundle {
+		return fault.New(fault.Invalid, "the project has more than %d files or %d MiB; landing folders and data do not belong into it", maxFiles, maxBundle>>20)
+	}
+	s.files[name] = f
+	return nil
+}
+
+func (s *scan) load(name string, info fs.FileInfo, limit int64, old *file) (*file, error) {
+	now := time.Now()
+	r, err := s.root.Open(name)
+	if err != nil {
+		return nil, s.unreadable(name, err)
+	}
+	defer func() { _ = r.Close() }()
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, s.unreadable(name, err)
+	}
+	if int64(len(data)) > limit {
+		s.add(problem.TooLarge, name, "", "%s has more than %d bytes", name, limit)
+		return nil, nil
+	}
+	f := &file{path: name, data: data, hash: sha256.Sum256(data), size: info.Size(), changed: info.ModTime(), read: now}
+	if old != nil && old.hash == f.hash {
+		f.parsed = old.parsed
+	}
+	return f, nil
+}
+
+// include takes in what include: names.
+func (s *scan) include(patterns []string, at func(i int) problem.Place) {
+	for i, p := range patterns {
+		bad := func(remedy, format string, args ...any) {
+			s.found = append(s.found, problem.New(problem.BadPath, at(i), remedy, format, args...))
+		}
+		if !fs.ValidPath(p) || p == "." {
+			bad("write a path below the project folder, with /", "%q is no path inside the project", p)
+			continue
+		}
+		names, err := fs.Glob(s.root.FS(), p)
+		if err != nil || len(names) == 0 {
+			bad("", "%q matches no file", p)
+			continue
+		}
+		for _, name := range names {
+			if slices.ContainsFunc(strings.Split(name, "/"), skipped) {
+				bad("", "%s is a hidden file", name)
+				continue
+			}
+			info, err := s.root.Stat(name)
+			switch {
+			case err != nil:
+				bad("", "%s cannot be read: %s", name, reason(err))
+			case info.IsDir():
+				bad("write "+name+"/*", "%s is a folder", name)
+			default:
+				if err := s.one(name, nil); err != nil {
+					bad("", "%s: %s", name, err)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package source
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/tidemill/tidemill/internal/core/problem"
+	"github.com/tidemill/tidemill/internal/core/project"
+)
+
+// setting is a setting of a kind of store.
+type setting struct {
+	name, doc string
+	required  bool
+}
+
+// storeKind is what a project may say of a kind of store, and what the kind can
+// publish whole.
+type storeKind struct {
+	name     string
+	doc      string
+	settings []setting
+	modes    []project.Mode
+	sql      bool // runs SELECTs beside its tables
+	files    bool // its sources are paths
+}
+
+var transactional = []project.Mode{project.ModeReplace, project.ModeAppend, project.ModeReplaceWindow, project.ModeMerge}
+
+var storeKinds = []storeKind{
+	{
+		name: "duckdb", doc: "A DuckDB file, opened by the home worker alone.", sql: true,
+		modes: append(slices.Clone(transactional), project.ModeFeature, project.ModeView),
+		settings: []setting{
+			{name: "path", doc: "The file, below the project folder unless absolute.", required: true},
+		},
+	},
+	{
+		name: "files", doc: "A folder of CSV, JSON lines and Parquet files; tables in it are Parquet under numbered manifests.", files: true,
+		modes:    []project.Mode{project.ModeReplace, project.ModeAppend, project.ModeReplaceWindow},
+		settings: []setting{{name: "path", doc: "The folder, below the project folder unless absolute.", required: true}},
+	},
+	{
+		name: "postgres", doc: "A PostgreSQL database.", sql: true,
+		modes: append(slices.Clone(transactional), project.ModeView),
+		settings: []setting{
+			{name: "dsn", doc: "Connection string or URL.", required: true},
+		},
+	},
+}
+
+func kindOf(name string) (storeKind, bool) {
+	for _, k := range storeKinds {
+		if k.name == name {
+			return k, true
+		}
+	}
+	return storeKind{}, false
+}
+
+func (v *version) projectStores() {
+	var kinds []string
+	for _, k := range storeKinds {
+		kinds = append(kinds, k.name)
+	}
+	for _, s := range v.top.Stores {
+		out := project.Store{Name: s.Key.V, Kind: s.Item.Kind.V, Settings: map[string]string{}, Place: s.Key.Place}
+		for _, one := range s.Item.Settings {
+			out.Settings[one.Key.V] = one.Item.V
+		}
+		for _, e := range s.Item.External {
+			if _, err := path.Match(e.V, ""); err != nil || !strings.Contains(e.V, ".") {
+				v.refuse(problem.New(problem.BadValue, e.Place, "write schema.name with * where anything goes", "%q is no pattern of table names", e.V))
+			}
+			out.External = append(out.External, e.V)
+		}
+		if kind, ok := kindOf(out.Kind); ok {
+			v.storeSettings(s.Item, kind, s.Key.Place)
+		} else if s.Item.Kind.Given {
+			v.refuse(problem.New(problem.UnknownKind, s.Item.Kind.Place, suggest(out.Kind, kinds, "there are "+strings.Join(kinds, ", ")), "unknown kind of store %q", out.Kind))
+		}
+		v.stores[out.Name] = &out
+	}
+	if v.stores[project.Warehouse] == nil {
+		v.stores[project.Warehouse] = &project.Store{
+			Name: project.Warehouse, Kind: "duckdb", Settings: map[string]string{"path": ".tidemill/warehouse.duckdb"},
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.stores)) {
+		v.out.Stores = append(v.out.Stores, *v.stores[name])
+	}
+}
+
+func (v *version) storeSettings(s storeFile, kind storeKind, at problem.Place) {
+	var known []string
+	for _, k := range kind.settings {
+		known = append(known, k.name)
+		if k.required && !slices.ContainsFunc(s.Settings, func(g namedText) bool { return g.Key.V == k.name }) {
+			v.refuse(problem.New(problem.MissingKey, at, "add "+k.name+": "+k.doc, "a store of the kind %s lacks the key %q", kind.name, k.name))
+		}
+	}
+	for _, g := range s.Settings {
+		if !slices.Contains(known, g.Key.V) {
+			v.refuse(problem.New(problem.BadSetting, g.Key.Place, suggest(g.Key.V, known, "its settings are "+strings.Join(known, ", ")), "a store of the kind %s has no setting %q", kind.name, g.Key.V))
+		}
+		if g.Key.V == "path" && strings.Contains(g.Item.V, "://") {
+			v.refuse(problem.New(problem.BadSetting, g.Item.Place, "write the path of a folder", "the store cannot reach %q", g.Item.V))
+		}
+	}
+}
+
+// kind returns what a store can do.
+func (v *version) kind(store string) storeKind {
+	s := v.stores[store]
+	if s == nil {
+		return storeKind{}
+	}
+	k, _ := kindOf(s.Kind)
+	return k
+}
+
+// external reports whether somebody else writes a table.
+func (v *version) external(t project.Table) bool {
+	s := v.stores[t.Store]
+	if s == nil {
+		return false
+	}
+	return slices.ContainsFunc(s.External, func(pattern string) bool {
+		ok, err := path.Match(strings.ToLower(pattern), strings.ToLower(t.Schema+"."+t.Name))
+		return ok && err == nil
+	})
+}
+
+// tableKey is a table's name as engines compare it.
+func tableKey(t project.Table) string { return strings.ToLower(t.String()) }

@@ -1,0 +1,293 @@
+package source
+
+import (
+	"encoding/hex"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/core/expr"
+	"github.com/tidemill/tidemill/internal/core/problem"
+	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/form"
+)
+
+const defaultBackoff = 30 * time.Second
+
+// buildTask settles everything of a task that needs no other task.
+func (v *version) buildTask(t *task) {
+	p := t.parsed
+	in := &p.task
+	t.out = project.Task{
+		Name: p.name, Kind: in.kind, File: t.file.path, Place: problem.Place{File: t.file.path, Line: 1, Column: 1},
+		About: in.common.Description.V, Previous: in.common.AfterPrevious.V, When: in.common.When.V, RetryIf: in.common.RetryIf.V,
+		Digest: hex.EncodeToString(t.file.hash[:]), Origins: map[string]project.Origin{},
+	}
+	if t.unread {
+		return
+	}
+	v.taskDefaults(t)
+	v.taskParams(t)
+	v.taskSecrets(t)
+	for _, a := range in.common.After {
+		t.out.After = append(t.out.After, a.V)
+	}
+	v.fail([]string{t.pipeline.name}, condition(expr.ScopeWhen, in.common.When)...)
+	v.fail([]string{t.pipeline.name}, condition(expr.ScopeRetryIf, in.common.RetryIf)...)
+	switch in.kind {
+	case project.KindMove:
+		v.buildMove(t)
+	case project.KindSQL:
+		t.out.SQL = &project.SQL{Text: statement(in.sql)}
+	case project.KindPython:
+		v.buildPython(t)
+	case project.KindCommand:
+		v.buildCommand(t)
+	case project.KindCheck:
+		v.buildCheck(t)
+	}
+	for _, r := range p.references {
+		v.checkReference(r, t.out.Params, func(one problem.Problem) { v.fail([]string{t.pipeline.name}, one) })
+	}
+}
+
+// pick returns the first setting that is given, from the task outwards.
+func pick[T any](t *task, v *version, name string, get func(*taskDefaults) form.Value[T], otherwise T) T {
+	for _, level := range []struct {
+		name string
+		from *taskDefaults
+	}{
+		{"task", &t.parsed.task.common.taskDefaults},
+		{"pipeline", &t.pipeline.settings.Defaults.taskDefaults},
+		{"project", &v.top.Defaults.taskDefaults},
+	} {
+		if one := get(level.from); one.Given {
+			t.out.Origins[name] = project.Origin{Level: level.name, Place: one.Place}
+			return one.V
+		}
+	}
+	t.out.Origins[name] = project.Origin{Level: "default"}
+	return otherwise
+}
+
+func (v *version) taskDefaults(t *task) {
+	t.out.Retries = int(pick(t, v, "retries", func(d *taskDefaults) form.Whole { return d.Retries }, 0))
+	t.out.Backoff = pick(t, v, "backoff", func(d *taskDefaults) form.Duration { return d.Backoff }, defaultBackoff)
+	t.out.Timeout = pick(t, v, "timeout", func(d *taskDefaults) form.Duration { return d.Timeout }, 0)
+	if t.out.Retries > 1000 {
+		t.fail(v, problem.BadValue, t.out.Origins["retries"].Place, "write at most 1000", "%d retries are too many", t.out.Retries)
+	}
+}
+
+func (v *version) taskParams(t *task) {
+	own, found := params(t.parsed.task.common.Params)
+	v.fail([]string{t.pipeline.name}, found...)
+	all, found := overlay(t.pipeline.out.Params, own)
+	v.fail([]string{t.pipeline.name}, found...)
+	t.out.Params = all
+}
+
+func (v *version) taskSecrets(t *task) {
+	names := slices.Sorted(maps.Keys(v.secrets))
+	for _, s := range t.parsed.task.common.Secrets {
+		if s.Given && !v.secrets[s.V] {
+			t.fail(v, problem.UnknownSecret, s.Place, suggest(s.V, names, "declare it in tidemill.yaml under secrets:"), "unknown secret %q", s.V)
+		}
+		t.out.Secrets = append(t.out.Secrets, s.V)
+	}
+	for _, r := range t.parsed.references {
+		if r.Path[0] == "secret" && len(r.Path) == 2 && !slices.Contains(t.out.Secrets, r.Path[1]) {
+			t.out.Secrets = append(t.out.Secrets, r.Path[1])
+		}
+	}
+	slices.Sort(t.out.Secrets)
+}
+
+func (v *version) buildPython(t *task) {
+	in := &t.parsed.task
+	out := &project.Python{Requires: in.requires.V}
+	out.Driver = pick(t, v, "driver", func(d *taskDefaults) form.Text { return d.Driver }, "")
+	for _, d := range in.dependencies {
+		out.Dependencies = append(out.Dependencies, d.V)
+	}
+	if in.lock.Given {
+		lock := path.Join(path.Dir(t.file.path), in.lock.V)
+		if v.files[lock] == nil {
+			t.fail(v, problem.BadPath, in.lock.Place, "the path is seen from the task's folder", "there is no file %s in the project", lock)
+		}
+		out.Lock = lock
+	}
+	if len(in.promote) > 0 {
+		out.Promote = map[string]string{}
+	}
+	for _, one := range in.promote {
+		metrics, err := expr.Identifiers(one.Item.V)
+		if err != nil {
+			v.fail([]string{t.pipeline.name}, condition(expr.ScopePromote, one.Item)...)
+			continue
+		}
+		v.fail([]string{t.pipeline.name}, condition(expr.ScopePromote, one.Item, metrics...)...)
+		out.Promote[one.Key.V] = one.Item.V
+	}
+	t.out.Python = out
+	v.signatureOf(t)
+}
+
+// signatureOf takes the typed arguments of the task's function as params.
+func (v *version) signatureOf(t *task) {
+	s, ok := v.signature[t.file.path]
+	if !ok {
+		return
+	}
+	at := func(position [2]int) problem.Place {
+		return problem.Place{File: t.file.path, Line: max(position[0], 1), Column: max(position[1], 1)}
+	}
+	switch {
+	case s.Error != "" && s.Syntax:
+		t.fail(v, problem.BadPython, at(s.At), "", "Python cannot read the file: %s", s.Error)
+		return
+	case s.Error != "":
+		t.fail(v, problem.BadSignature, at(s.At), "", "%s", s.Error)
+		return
+	}
+	var own []project.Param
+	for _, a := range s.Args {
+		p := project.Param{Name: a.Name, Type: a.Type, Default: a.Default, Place: at(a.At)}
+		if !form.IsName(a.Name) {
+			t.fail(v, problem.BadName, p.Place, "use a-z, 0-9 and _, beginning with a letter", "the argument %q cannot be a param's name", a.Name)
+		}
+		declared := slices.ContainsFunc(t.out.Params, func(d project.Param) bool { return d.Name == a.Name })
+		if len(a.Default) == 0 && !declared {
+			t.fail(v, problem.BadSignature, p.Place, "give it a default, or declare it under params:", "the argument %s has no default and is no param", a.Name)
+		}
+		own = append(own, p)
+	}
+	all, found := overlay(t.out.Params, own)
+	v.fail([]string{t.pipeline.name}, found...)
+	t.out.Params = all
+}
+
+func (v *version) buildCommand(t *task) {
+	c := t.parsed.task.command
+	out := &project.Command{}
+	for _, a := range c.Args {
+		out.Args = append(out.Args, a.V)
+	}
+	if len(out.Args) == 0 || out.Args[0] == "" {
+		t.fail(v, problem.MissingKey, c.Place, "write [PROGRAM, ARGUMENT, …]", "the command names no program")
+	}
+	if len(c.Env) > 0 {
+		out.Env = map[string]string{}
+	}
+	for _, e := range c.Env {
+		if e.Key.V == "" || strings.ContainsAny(e.Key.V, "=\x00") {
+			t.fail(v, problem.BadName, e.Key.Place, "", "%q cannot be the name of an environment variable", e.Key.V)
+		}
+		out.Env[e.Key.V] = e.Item.V
+	}
+	t.out.Command = out
+}
+
+// named is a key of the operators with its value.
+type operatorValue struct {
+	name  string
+	value form.Any
+}
+
+func (o operators) given() []operatorValue {
+	var out []operatorValue
+	for _, one := range []operatorValue{
+		{"mustBe", o.MustBe},
+		{"mustNotBe", o.MustNotBe},
+		{"mustBeGreaterThan", o.MustBeGreaterThan},
+		{"mustBeGreaterOrEqualTo", o.MustBeGreaterOrEqualTo},
+		{"mustBeLessThan", o.MustBeLessThan},
+		{"mustBeLessOrEqualTo", o.MustBeLessOrEqualTo},
+		{"mustBeBetween", o.MustBeBetween},
+		{"mustNotBeBetween", o.MustNotBeBetween},
+	} {
+		if one.value != nil {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+func (v *version) buildCheck(t *task) {
+	c := t.parsed.task.check
+	out := &project.Check{}
+	out.Table, _ = v.table(t, c.Table)
+	names := map[string]bool{}
+	if c.Given && len(c.Rules) == 0 {
+		t.fail(v, problem.MissingKey, c.Place, "add rules with name, query and mustBe", "the check has no rules")
+	}
+	for _, r := range c.Rules {
+		given := r.given()
+		if names[r.Name.V] && r.Name.Given {
+			t.fail(v, problem.DuplicateKey, r.Name.Place, "rename one of them", "two rules have the name %q", r.Name.V)
+		}
+		names[r.Name.V] = true
+		rule := project.Rule{Name: r.Name.V, Query: statement(r.Query.V), Severity: r.Severity.V, Place: r.Place}
+		if rule.Severity == "" {
+			rule.Severity = "error"
+		}
+		if len(given) != 1 {
+			t.fail(v, problem.MissingKey, r.Place, "give it one of mustBe, mustNotBe, mustBeGreaterThan, mustBeLessThan, mustBeBetween …", "the rule %q has %d conditions", r.Name.V, len(given))
+			continue
+		}
+		rule.Operator, rule.Value = given[0].name, given[0].value.JSON()
+		v.operand(t, given[0])
+		out.Rules = append(out.Rules, rule)
+	}
+	t.out.Check = out
+}
+
+// operand checks the value that a rule compares with.
+func (v *version) operand(t *task, o operatorValue) {
+	n := o.value
+	between := strings.HasSuffix(o.name, "Between")
+	switch {
+	case between && (len(n.Items) != 2 || !isNumber(n.Items[0]) || !isNumber(n.Items[1])):
+		t.fail(v, problem.WrongType, n.Place, "write [LEAST, MOST]", "%s takes two numbers", o.name)
+	case between:
+	case o.name == "mustBe" || o.name == "mustNotBe":
+		if typeOf(n) == "" {
+			t.fail(v, problem.WrongType, n.Place, "write a number, a text, true or false", "%s takes one value", o.name)
+		}
+	case !isNumber(n):
+		t.fail(v, problem.WrongType, n.Place, "write a number", "%s takes a number", o.name)
+	}
+}
+
+func isNumber(n form.Any) bool {
+	kind := typeOf(n)
+	return kind == "integer" || kind == "number"
+}
+
+// table reads the name of a table whose store exists.
+func (v *version) table(t *task, text form.Text) (project.Table, bool) {
+	if !text.Given {
+		return project.Table{}, false
+	}
+	table, one := v.tableOf(text.V, text.Place)
+	if one != nil {
+		v.fail([]string{t.pipeline.name}, *one)
+		return project.Table{}, false
+	}
+	return table, true
+}
+
+func (v *version) tableOf(text string, at problem.Place) (project.Table, *problem.Problem) {
+	table, err := project.ParseTable(text)
+	if err != nil {
+		one := problem.New(problem.BadTable, at, "write schema.name or store:schema.name", "%q is not a table name", text)
+		return table, &one
+	}
+	if v.stores[table.Store] == nil {
+		one := problem.New(problem.UnknownStore, at, suggest(table.Store, slices.Sorted(maps.Keys(v.stores)), "declare it in tidemill.yaml under stores:"), "unknown store %q", table.Store)
+		return project.Table{}, &one
+	}
+	return table, nil
+}

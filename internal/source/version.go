@@ -1,0 +1,463 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/core/contract"
+	"github.com/tidemill/tidemill/internal/core/expr"
+	"github.com/tidemill/tidemill/internal/core/problem"
+	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/form"
+	"github.com/tidemill/tidemill/internal/source/tree"
+)
+
+// version is one reading of a folder on its way from parsed files to a Result.
+type version struct {
+	options *Options
+	files   map[string]*file
+	stray   problem.List // found while scanning
+
+	top        projectFile
+	references []form.Reference // of tidemill.yaml
+	schedules  map[string]scheduleFile
+	zone       string
+
+	out       project.Project
+	stores    map[string]*project.Store
+	secrets   map[string]bool
+	channels  map[string]bool
+	contracts map[string]*binding
+	doubled   []doubled
+	pipelines []*pipeline
+	sets      map[string]*set
+	writers   map[string][]*task // by tableKey
+	models    map[string][]*task
+	lineage   map[string]project.Lineage
+	signature map[string]Signature // by path
+
+	problems problem.List
+	broken   map[string]bool
+	refused  bool
+}
+
+// binding is a table's contract, or the fact that it has one that cannot be read.
+type binding struct {
+	table *contract.Table // nil: it cannot be read
+	place problem.Place
+}
+
+// pipeline and task are values in the making.
+type pipeline struct {
+	name     string
+	settings pipelineFile
+	out      project.Pipeline
+	tasks    []*task
+	manual   bool // no schedule
+}
+
+type task struct {
+	pipeline *pipeline
+	id       string
+	parsed   *parsed
+	file     *file
+	variants map[string]*file // engine → file
+	out      project.Task
+	reads    []read
+	unread   bool
+}
+
+// read is a read with what only this package needs to know.
+type read struct {
+	project.Read
+	loose bool // draws no arrow
+}
+
+// set is a feature set in the making.
+type set struct {
+	parsed *parsed
+	file   string
+	out    project.FeatureSet
+	spine  []found
+	label  []found
+	found  problem.List // disables the pipelines that read the set
+	users  []string     // pipelines
+}
+
+// found is a table that a text names.
+type found struct {
+	table project.Table
+	place problem.Place
+}
+
+func newVersion(options *Options, files map[string]*file, stray problem.List) *version {
+	return &version{
+		options: options, files: files, stray: stray,
+		schedules: map[string]scheduleFile{}, stores: map[string]*project.Store{}, secrets: map[string]bool{},
+		channels: map[string]bool{}, contracts: map[string]*binding{}, sets: map[string]*set{},
+		writers: map[string][]*task{}, models: map[string][]*task{}, lineage: map[string]project.Lineage{},
+		signature: map[string]Signature{}, broken: map[string]bool{},
+	}
+}
+
+// fail records problems that disable the named pipelines: the first is the
+// owner. Without a name they disable none.
+func (v *version) fail(owners []string, list ...problem.Problem) {
+	for _, p := range list {
+		if len(owners) > 0 {
+			p.Owner, p.Also = owners[0], owners[1:]
+		}
+		if p.Severity == problem.SeverityError {
+			for _, o := range owners {
+				v.broken[o] = true
+			}
+		}
+		v.problems = append(v.problems, p)
+	}
+}
+
+// refuse records problems that concern everything.
+func (v *version) refuse(list ...problem.Problem) {
+	for _, p := range list {
+		v.refused = v.refused || p.Severity == problem.SeverityError
+		v.problems = append(v.problems, p)
+	}
+}
+
+func (t *task) fail(v *version, code problem.Code, at problem.Place, remedy, format string, args ...any) {
+	v.fail([]string{t.pipeline.name}, problem.New(code, at, remedy, format, args...))
+}
+
+func suggest(word string, candidates []string, otherwise string) string {
+	if near := problem.Nearest(word, candidates); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return otherwise
+}
+
+// readProject reads tidemill.yaml with the overlay of the environment.
+func (v *version) readProject(f *file) {
+	root, found := tree.YAML(string(f.data), tree.In(f.path))
+	v.refuse(found...)
+	if root == nil && len(found) > 0 {
+		return
+	}
+	decode := func(n *tree.Node, out any) *form.Decoder {
+		d := &form.Decoder{}
+		d.Decode(n, f.path, out)
+		v.refuse(d.Problems...)
+		return d
+	}
+	decode(root, &v.top)
+	overlay := v.environment(root)
+	if overlay != nil {
+		for _, e := range v.top.Environments {
+			if e.Key.V == v.options.Environment {
+				for _, s := range e.Item.Schedules {
+					v.schedules[s.Key.V] = s.Item
+				}
+			}
+		}
+		merged := tree.Merge(root, overlay, func(path []string) bool { return len(path) == 2 && path[0] == "stores" })
+		v.top = projectFile{}
+		v.references = decode(merged, &v.top).References
+	} else {
+		var again projectFile
+		v.references = decode(root, &again).References
+	}
+	v.out.Name, v.out.Environment = v.top.Project.V, v.options.Environment
+	v.zone = v.top.Timezone.V
+	if !v.top.Timezone.Given {
+		v.zone = "UTC"
+	}
+	v.out.Timezone = v.zone
+	v.projectSecrets()
+	v.projectStores()
+	v.projectAlerts()
+	for _, r := range v.references {
+		v.checkReference(r, nil, func(p problem.Problem) { v.refuse(p) })
+	}
+}
+
+// environment returns the overlay of the environment, without its schedules.
+func (v *version) environment(root *tree.Node) *tree.Node {
+	name := v.options.Environment
+	if name == Base {
+		return nil
+	}
+	all := root.Get("environments")
+	overlay := all.Get(name)
+	if overlay == nil {
+		var names []string
+		if all.Is(tree.Map) {
+			for _, e := range all.Entries {
+				names = append(names, e.Key)
+			}
+		}
+		at := problem.Place{File: projectName, Line: 1, Column: 1}
+		if e, ok := root.Entry("environments"); ok {
+			at = e.Place
+		}
+		v.refuse(problem.New(problem.UnknownEnv, at, suggest(name, names, "add it under environments:"), "there is no environment %q", name))
+		return nil
+	}
+	if !overlay.Is(tree.Map) {
+		return nil
+	}
+	out := *overlay
+	out.Entries = slices.DeleteFunc(slices.Clone(overlay.Entries), func(e tree.Entry) bool { return e.Key == "schedules" || e.Key == "project" })
+	return &out
+}
+
+func (v *version) includes() ([]string, func(int) problem.Place) {
+	patterns := make([]string, len(v.top.Include))
+	for i, p := range v.top.Include {
+		patterns[i] = p.V
+	}
+	return patterns, func(i int) problem.Place { return v.top.Include[i].Place }
+}
+
+func (v *version) projectSecrets() {
+	for _, s := range v.top.Secrets {
+		source, name, _ := strings.Cut(s.Item.V, ":")
+		if s.Item.Given && (source != "env" && source != "file" || name == "") {
+			v.refuse(problem.New(problem.BadValue, s.Item.Place, "write env:NAME or file:PATH", "the secret %s has no source", s.Key.V))
+		}
+		v.secrets[s.Key.V] = true
+		v.out.Secrets = append(v.out.Secrets, project.Secret{Name: s.Key.V, Ref: s.Item.V, Place: s.Key.Place})
+	}
+}
+
+func (v *version) projectAlerts() {
+	var names []string
+	for _, c := range v.top.Alerts.Channels {
+		names = append(names, c.Key.V)
+		v.channels[c.Key.V] = true
+		settings := map[string]string{"url": c.Item.URL.V}
+		if c.Item.HMAC.Given {
+			settings["hmac"] = c.Item.HMAC.V
+		}
+		v.out.Alerts.Channels = append(v.out.Alerts.Channels, project.Channel{
+			Name: c.Key.V, Kind: c.Item.Kind.V, Settings: settings, Place: c.Key.Place,
+		})
+	}
+	for i, r := range v.top.Alerts.Routes {
+		route := project.Route{When: r.When.V, To: []string{}, Repeat: r.Repeat.V, Place: r.Place}
+		if r.When.Given {
+			v.refuse(condition(expr.ScopeRoute, r.When)...)
+		} else if i < len(v.top.Alerts.Routes)-1 && r.Given {
+			p := problem.New(problem.BadValue, r.Place, "give it a when:, or make it the last one", "a route without when: takes every incident, so the routes behind it have no effect")
+			p.Severity = problem.SeverityWarning
+			v.refuse(p)
+		}
+		for _, to := range r.To {
+			if to.Given && !v.channels[to.V] {
+				v.refuse(problem.New(problem.UnknownChannel, to.Place, suggest(to.V, names, "declare it under alerts.channels"), "unknown channel %q", to.V))
+			}
+			route.To = append(route.To, to.V)
+		}
+		v.out.Alerts.Routes = append(v.out.Alerts.Routes, route)
+	}
+}
+
+// condition compiles a CEL expression.
+func condition(scope expr.Scope, text form.Text, metrics ...string) problem.List {
+	if !text.Given {
+		return nil
+	}
+	if _, err := compileCEL(scope, text.V, metrics...); err != nil {
+		at := text.Place
+		var s *expr.SyntaxError
+		if errors.As(err, &s) {
+			at = text.Node.At(s.Offset)
+		}
+		return problem.List{problem.New(problem.BadCEL, at, "", "%s", err)}
+	}
+	return nil
+}
+
+// trial are values with which every well-formed reference can be resolved.
+var trial = expr.Values{
+	Start: time.Date(2013, 6, 1, 0, 0, 0, 0, time.UTC), End: time.Date(2013, 6, 2, 0, 0, 0, 0, time.UTC),
+	Secret: func(string) (string, error) { return "x", nil }, Run: "x", Task: "x",
+}
+
+// checkReference checks that what {…} names is there.
+func (v *version) checkReference(r form.Reference, params []project.Param, add func(problem.Problem)) {
+	values := trial
+	values.Params = map[string]any{}
+	for _, p := range params {
+		values.Params[p.Name] = "x"
+	}
+	name := r.Path[len(r.Path)-1]
+	switch {
+	case r.Path[0] == "secret" && len(r.Path) == 2 && !v.secrets[name]:
+		add(problem.New(problem.UnknownSecret, r.Place, suggest(name, slices.Sorted(maps.Keys(v.secrets)), "declare it in tidemill.yaml under secrets:"), "unknown secret %q", name))
+		return
+	case r.Path[0] == "param" && len(r.Path) == 2 && values.Params[name] == nil:
+		add(problem.New(problem.UnknownParam, r.Place, suggest(name, slices.Sorted(maps.Keys(values.Params)), "declare it under params:"), "unknown param %q", name))
+		return
+	}
+	if _, err := values.Resolve(r.Reference); err != nil {
+		add(problem.New(problem.BadInterpolation, r.Place, "", "{%s}: %s", r.String(), err))
+	}
+}
+
+// ask asks the parsers of SQL and Python about everything at once.
+func (v *version) ask(ctx context.Context) error {
+	var scripts []string
+	texts := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(v.files)) {
+		p, ok := v.files[name].parsed.(*parsed)
+		if !ok || p.unread {
+			continue
+		}
+		for _, t := range p.texts() {
+			texts[t] = true
+		}
+		if p.role == roleTask && p.task.kind == project.KindPython {
+			scripts = append(scripts, name)
+		}
+	}
+	if v.options.Lineage != nil && len(texts) > 0 {
+		list := slices.Sorted(maps.Keys(texts))
+		answers, err := v.options.Lineage.Tables(ctx, list)
+		if err != nil {
+			return fmt.Errorf("parse the project's SQL: %w", err)
+		}
+		for i, t := range list {
+			v.lineage[t] = answers[i]
+		}
+	}
+	if v.options.Signatures != nil && len(scripts) > 0 {
+		bodies := make([]string, len(scripts))
+		for i, name := range scripts {
+			bodies[i] = string(v.files[name].data)
+		}
+		answers, err := v.options.Signatures.Signatures(ctx, bodies)
+		if err != nil {
+			return fmt.Errorf("read the arguments of Python tasks: %w", err)
+		}
+		for i, name := range scripts {
+			v.signature[name] = answers[i]
+		}
+	}
+	return nil
+}
+
+// texts returns the SQL of a file.
+func (p *parsed) texts() []string {
+	var out []string
+	switch p.role {
+	case roleTask:
+		if p.task.kind == project.KindSQL {
+			out = append(out, p.task.sql)
+		}
+		if p.task.check != nil {
+			for _, r := range p.task.check.Rules {
+				if r.Query.Given {
+					out = append(out, r.Query.V)
+				}
+			}
+		}
+	case roleSet:
+		if p.set.Spine.Given {
+			out = append(out, p.set.Spine.V)
+		}
+		if p.set.Label != nil && p.set.Label.SQL.Given {
+			out = append(out, p.set.Label.SQL.V)
+		}
+		for _, f := range p.set.Features {
+			if f.Expr.Given {
+				out = append(out, exprPrefix+f.Expr.V+exprSuffix)
+			}
+		}
+	default:
+	}
+	return out
+}
+
+// An expression is parsed as the only column of a SELECT.
+const (
+	exprPrefix = "SELECT ("
+	exprSuffix = "\n)"
+)
+
+// result resolves everything and leaves out what is broken.
+func (v *version) result() *Result {
+	v.scanProblems()
+	v.collect()
+	v.bindContracts()
+	for _, p := range v.pipelines {
+		v.buildPipeline(p)
+	}
+	v.claimTables()
+	v.buildSets()
+	for _, p := range v.pipelines {
+		for _, t := range p.tasks {
+			v.buildReads(t)
+		}
+	}
+	v.setProblems()
+	v.order()
+	v.contractOwners()
+	v.warnings()
+	tests := v.tests()
+	return v.assemble(tests)
+}
+
+func (v *version) assemble(tests []Test) *Result {
+	r := &Result{Files: make(map[string][]byte, len(v.files)), Tests: tests, Refused: v.refused}
+	for name, f := range v.files {
+		r.Files[name] = f.data
+	}
+	for _, p := range v.pipelines {
+		if v.broken[p.name] {
+			continue
+		}
+		for _, t := range p.tasks {
+			for _, one := range t.reads {
+				t.out.Reads = append(t.out.Reads, one.Read)
+			}
+			p.out.Tasks = append(p.out.Tasks, t.out)
+		}
+		v.out.Pipelines = append(v.out.Pipelines, p.out)
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.sets)) {
+		if s := v.sets[name]; len(s.found.Errors()) == 0 {
+			v.out.Sets = append(v.out.Sets, s.out)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.contracts)) {
+		if b := v.contracts[name]; b.table != nil {
+			r.Contracts = append(r.Contracts, *b.table)
+		}
+	}
+	r.Project = v.out
+	r.Broken = slices.Sorted(maps.Keys(v.broken))
+	r.Problems = tidy(v.problems)
+	return r
+}
+
+// tidy sorts problems and leaves out those that were found twice.
+func tidy(list problem.List) problem.List {
+	type key struct {
+		problem.Place
+		problem.Code
+		string
+	}
+	seen := map[key]bool{}
+	list = slices.DeleteFunc(list, func(p problem.Problem) bool {
+		k := key{p.Place, p.Code, p.Message}
+		twice := seen[k]
+		seen[k] = true
+		return twice
+	})
+	list.Sort()
+	return list
+}
