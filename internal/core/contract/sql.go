@@ -39,7 +39,7 @@ func (c Check) SQL(d dialect.Dialect, column string, from datatype.Type) (predic
 	case KindPattern:
 		match, ok := "", c.Pattern.RE2 != "" && (c.Type.Kind == datatype.String || c.Type.Kind == datatype.UUID)
 		if ok {
-			match, ok = d.Match(e.value, c.Pattern.RE2)
+			match, ok = d.Match("CAST("+e.value+" AS VARCHAR)", c.Pattern.RE2)
 		}
 		return "NOT (" + match + ")", ok
 	case KindEnum, KindForbidden:

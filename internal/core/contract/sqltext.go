@@ -32,7 +32,11 @@ func (c Check) expressText(e expression, x string) (expression, bool) {
 	case datatype.Int16, datatype.Int32, datatype.Int64, datatype.Uint64, datatype.Decimal:
 		return c.expressNumber(e, x, duck)
 	case datatype.UUID:
-		return e.matched(x, uuidPattern, "lower("+x+")")
+		cast, ok := e.dialect.CastTry(x, c.Type)
+		if !ok {
+			return e, false
+		}
+		return e.matched(x, uuidPattern, cast)
 	}
 	if !duck {
 		return e, false // PostgreSQL has casts that fail the whole statement, and none that return NULL

@@ -44,7 +44,8 @@ func CheckUUID(text string) (lower bool, f Flaw) {
 	return lower, Sound
 }
 
-// CheckJSON reports whether the text is one JSON document.
+// CheckJSON reports whether the text is one JSON document whose escapes are
+// characters: engines refuse half of a surrogate pair, and NUL.
 func CheckJSON(text string) Flaw {
 	switch {
 	case !utf8.ValidString(text):
@@ -52,7 +53,42 @@ func CheckJSON(text string) Flaw {
 	case !json.Valid([]byte(text)):
 		return NotJSON
 	}
-	return Sound
+	for rest := text; ; {
+		at := strings.IndexByte(rest, '\\')
+		if at < 0 {
+			return Sound
+		}
+		rest = rest[at+1:]
+		if rest[0] != 'u' {
+			rest = rest[1:]
+			continue
+		}
+		unit := hexUnit(rest[1:])
+		rest = rest[5:]
+		switch {
+		case unit == 0:
+			return HasNUL
+		case unit >= 0xdc00 && unit < 0xe000:
+			return NotJSON
+		case unit >= 0xd800 && unit < 0xdc00:
+			if !strings.HasPrefix(rest, `\u`) {
+				return NotJSON
+			}
+			if low := hexUnit(rest[2:]); low < 0xdc00 || low >= 0xe000 {
+				return NotJSON
+			}
+			rest = rest[6:]
+		}
+	}
+}
+
+// hexUnit reads the four hexadecimal digits of an escape in valid JSON.
+func hexUnit(text string) int {
+	unit := 0
+	for i := range 4 {
+		unit = unit<<4 | int(hexValue(text[i]))
+	}
+	return unit
 }
 
 // ParseBytes appends the bytes that \x and hexadecimal digits stand for.
