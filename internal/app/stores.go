@@ -14,6 +14,7 @@ import (
 	"github.com/tidemill/tidemill/internal/store"
 	"github.com/tidemill/tidemill/internal/store/duckdb"
 	"github.com/tidemill/tidemill/internal/store/files"
+	"github.com/tidemill/tidemill/internal/unittest"
 )
 
 // kind opens one kind of store.
@@ -128,3 +129,13 @@ func secretOf(p *project.Project) func(string) (string, error) {
 }
 
 func newStores(l Layout) *stores { return &stores{layout: l, open: map[string]store.Store{}} }
+
+// WithScratch gives do an empty warehouse in a folder, for tests of SQL tasks.
+func WithScratch(ctx context.Context, dir string, do func(unittest.Scratch) error) error {
+	s, err := duckdb.Open(ctx, duckdb.Config{Path: filepath.Join(dir, "scratch.duckdb"), TempDir: dir})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	return do(s)
+}

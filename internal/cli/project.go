@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -99,7 +100,9 @@ func (c checkCommand) Run(s *session) error {
 			return err
 		}
 	default:
-		problem.Render(s.Out, list, r.Sources(), s.Terminal)
+		if _, err := io.WriteString(s.Out, problem.Render(list, r.Files, s.Terminal)); err != nil {
+			return err
+		}
 	}
 	tasks := 0
 	for _, pl := range r.Project.Pipelines {

@@ -93,6 +93,14 @@ func (d *Dispatcher) Welcome(ctx context.Context, h protocol.Hello) (known bool,
 	return false, nil
 }
 
+// Knows reports whether a session has introduced itself to this server.
+func (d *Dispatcher) Knows(id string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, ok := d.sessions[id]
+	return ok && s.slots > 0 && !s.ended
+}
+
 func (d *Dispatcher) reconcile(ctx context.Context, h protocol.Hello) error {
 	held, err := d.ledger.Held(ctx, h.Session)
 	if err != nil {

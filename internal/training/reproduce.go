@@ -3,6 +3,8 @@ package training
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -298,4 +300,17 @@ func Trace(ctx context.Context, v store.Viewer, r Request, where dialect.Stateme
 		}
 	}
 	return out, nil
+}
+
+// Match is the condition that a row has these values, bound.
+func Match(key map[string]any) dialect.Statement {
+	var s dialect.Statement
+	var parts []string
+	for n, name := range slices.Sorted(maps.Keys(key)) {
+		param := fmt.Sprintf("match_%d", n)
+		parts = append(parts, fmt.Sprintf("%s::VARCHAR = ($%s)::VARCHAR", dialect.DuckDB.Quote(name), param))
+		s.Params = append(s.Params, dialect.Param{Name: param, Value: fmt.Sprint(key[name])})
+	}
+	s.SQL = strings.Join(parts, " AND ")
+	return s
 }

@@ -19,11 +19,15 @@ import (
 )
 
 // Client speaks the worker protocol to a server on a unix socket.
-type Client struct{ http *http.Client }
+type Client struct {
+	http   *http.Client
+	header http.Header
+}
 
-// NewClient returns a client of the server that listens on a unix socket.
-func NewClient(socket string) *Client {
-	return &Client{&http.Client{Transport: &http.Transport{
+// NewClient returns a client of the server that listens on a unix socket. The
+// header goes with every request.
+func NewClient(socket string, header http.Header) *Client {
+	return &Client{header: header, http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", socket)
@@ -40,8 +44,10 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, he
 	if err != nil {
 		return nil, fault.New(fault.Internal, "%s %s: %w", method, path, err)
 	}
-	for k, v := range header {
-		req.Header[k] = v
+	for _, h := range []http.Header{c.header, header} {
+		for k, v := range h {
+			req.Header[k] = v
+		}
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -81,6 +87,22 @@ func (c *Client) post(ctx context.Context, path string, in, out any) error {
 		return fault.New(fault.Unavailable, "answer to %s: %w", path, err)
 	}
 	return nil
+}
+
+// Installation asks for the ledger's id, which marks the processes of attempts.
+func (c *Client) Installation(ctx context.Context) (string, error) {
+	resp, err := c.do(ctx, http.MethodGet, "/api/v1/status", nil, nil)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var status struct {
+		Installation string `json:"installation"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&status); err != nil {
+		return "", fault.New(fault.Unavailable, "ask the server for its installation: %w", err)
+	}
+	return status.Installation, nil
 }
 
 // Hello introduces the worker.

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/core/contract"
+	"github.com/tidemill/tidemill/internal/core/dialect"
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
+)
+
+// ruleCount is one rule's verdict on a table as it lies there.
+type ruleCount struct {
+	Rule    string `json:"rule"`
+	OnFail  string `json:"on_fail"`
+	Rows    int64  `json:"rows"`
+	Skipped string `json:"skipped,omitempty"` // why it was not judged
+}
+
+// judgeTable counts, rule by rule, the rows of a table that break its contract.
+func (s *session) judgeTable(client *api.Client, t project.Table, agreed *contract.Table) error {
+	name := dialect.DuckDB.Table(t.Schema, t.Name)
+	var list []ruleCount
+	broken := false
+	for _, c := range agreed.Checks {
+		one := ruleCount{Rule: c.Name, OnFail: string(c.OnFail)}
+		predicate, ok := "", false
+		if i := agreed.Index(c.Field); i >= 0 {
+			predicate, ok = c.SQL(dialect.DuckDB, dialect.DuckDB.Quote(c.Field), agreed.Fields[i].Type)
+		}
+		switch {
+		case c.Scope() != contract.ScopeRow:
+			one.Skipped = "judged on loads"
+		case !ok:
+			one.Skipped = "cannot be said exactly in SQL; it is judged on loads"
+		default:
+			found, _, err := s.ask(client, t.Store, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", name, predicate), nil, 1)
+			if err != nil {
+				return fmt.Errorf("rule %s: %w", c.Name, err)
+			}
+			_, _ = fmt.Sscan(strings.ReplaceAll(found.texts[0][0], ",", ""), &one.Rows)
+			broken = broken || one.Rows > 0 && c.OnFail != contract.Warn
+		}
+		list = append(list, one)
+	}
+	out := table{columns: []string{"rule", "on fail", "rows that break it", ""}, values: list}
+	for _, one := range list {
+		out.rows = append(out.rows, []string{one.Rule, one.OnFail, number(one.Rows), one.Skipped})
+	}
+	if err := s.give(out); err != nil {
+		return err
+	}
+	if broken {
+		return silent{fault.Refused}
+	}
+	return nil
+}
