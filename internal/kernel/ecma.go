@@ -14,15 +14,12 @@ import (
 // longer fails the rule: it cannot be told whether it matches.
 const matchTimeout = 100 * time.Millisecond
 
-// ECMA returns a matcher for a pattern that RE2 cannot say. The error is of kind
-// Invalid.
-func ECMA(text string) (pattern.Matcher, error) {
+// Backtracking returns a matcher for a pattern that RE2 cannot say, given as
+// pattern.Pattern.Backtrack. The error is of kind Invalid.
+func Backtracking(text string) (pattern.Matcher, error) {
 	re, err := regexp2.Compile(text, regexp2.ECMAScript|regexp2.Unicode)
 	if err != nil {
-		// Some parts, look-behind among them, exist only outside of that mode.
-		if re, err = regexp2.Compile(text, regexp2.None); err != nil {
-			return nil, fault.New(fault.Invalid, "pattern %q: %w", text, err)
-		}
+		return nil, fault.New(fault.Invalid, "pattern %q: %w", text, err)
 	}
 	re.MatchTimeout = matchTimeout
 	return re.MatchString, nil
@@ -31,5 +28,5 @@ func ECMA(text string) (pattern.Matcher, error) {
 // Outside is what a contract needs from this machine: its time zones, and a
 // matcher of ECMA-262.
 func Outside() contract.Outside {
-	return contract.Outside{Zone: time.LoadLocation, Pattern: ECMA}
+	return contract.Outside{Zone: time.LoadLocation, Pattern: Backtracking}
 }

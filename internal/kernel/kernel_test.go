@@ -269,31 +269,75 @@ func TestChecksOverColumnsFindWhatTheJudgeFinds(t *testing.T) {
 	})
 }
 
-func TestBackReferencesAndLookAroundAreMatchedWithinATime(t *testing.T) {
+func TestBackReferencesAndLookAroundAreMatchedAsECMAMeansThem(t *testing.T) {
 	t.Parallel()
 	for text, cases := range map[string]map[string]bool{
-		`^(?!D)[A-Z0-9]+$`: {"N1": true, "D942DN": false}, `^(.)\1$`: {"aa": true, "ab": false, "ää": true}, `(?<=a)b`: {"ab": true, "b": false}, `^\p{L}+$`: {"äb": true, "1": false},
+		`^(?!D)[A-Z0-9]+$`:  {"N1": true, "D942DN": false, "N1\n": false},
+		`^(.)\1$`:           {"aa": true, "ab": false, "ää": true, "\u2028\u2028": false},
+		`(?<=a)b`:           {"ab": true, "b": false},
+		`^\p{L}+$`:          {"äb": true, "1": false},
+		`(?!x)\bä`:          {"aä": true, "ä": false},
+		`^(?<y>a)(b)\1$`:    {"aba": true, "abb": false},
+		`^(?<y>a)(b)\k<y>0`: {"aba0": true},
+		`^[\S]$`:            {"x": true, "\u00a0": false},
+		`^(?!x)\d\w$`:       {"1a": true, "١a": false, "1ä": false},
 	} {
-		match, err := kernel.ECMA(text)
+		p, err := pattern.New(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		match, err := kernel.Outside().Matcher(p)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
 		for in, want := range cases {
 			if got, err := match(in); err != nil || got != want {
-				t.Errorf("%s on %q: %v, %v", text, in, got, err)
+				t.Errorf("%s (%s) on %q: %v, %v", text, p.Backtrack, in, got, err)
 			}
 		}
 	}
-	slow, err := kernel.ECMA(`^(a+)+(?!x)$`)
+}
+
+func TestAMatchThatTakesTooLongHasNoAnswer(t *testing.T) {
+	t.Parallel()
+	slow, err := kernel.Backtracking(`^(a+)+(?!x)$`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := slow(strings.Repeat("a", 40) + "!"); err == nil {
 		t.Error("a match without end came to one")
 	}
-	if _, err := kernel.ECMA("(?<=a"); !fault.Is(err, fault.Invalid) {
+	if _, err := kernel.Backtracking("(?<=a"); !fault.Is(err, fault.Invalid) {
 		t.Errorf("no pattern: %v", err)
+	}
+}
+
+func TestBothMatchersAgreeWhereBothCanSayThePattern(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"^N[0-9A-Z]{1,5}$", `^\d+$`, "^.$", `^\w+$`, `^\s*$`, "^[^]$", "^[]$", `\bN\B`, `ä\b`, `^[^\d\s]+$`, "(?<x>a|b)+?c", `\u00e4|\u{1F600}`, `^[\w.-]+$`, `\x41{2,3}`, `^\W\D\S$`, `[\]\\^-]`, `^[\b\cA\0]$`, `\.\/\$`, `^[\W]$`,
+	} {
+		p, err := pattern.New(text)
+		if err != nil || p.RE2 == "" {
+			t.Fatalf("%s: %+v, %v", text, p, err)
+		}
+		// A look-ahead that never holds sends the pattern to the other matcher.
+		other, err := pattern.New("(?!)|(?:" + text + ")")
+		if err != nil {
+			t.Fatal(err)
+		}
+		match, err := kernel.Outside().Matcher(other)
+		if err != nil {
+			t.Fatalf("%s: %v", other.Backtrack, err)
+		}
+		re := regexp.MustCompile(p.RE2)
+		for _, in := range []string{"", "N14228", "N1\n", "D942DN", "ä", "äb", "aä b", "😀", "\u00a0", "\ufeff", "\u2028", "\r", "\n", "12", "١٢", "bc", "a.b-c", "AAA", "].^-\\", "\b", "\x01", "\x00", "./$", "!xx", "! x", "_"} {
+			if got, err := match(in); err != nil || got != re.MatchString(in) {
+				t.Errorf("%s on %q: RE2 (%s) %v, backtracking (%s) %v, %v", text, in, p.RE2, re.MatchString(in), other.Backtrack, got, err)
+			}
+		}
 	}
 }
 

@@ -228,7 +228,7 @@ func numberOf(v any) (string, bool) {
 func (c *compiler) pattern(text string, at problem.Place) (*pattern.Pattern, bool) {
 	p, err := pattern.New(text)
 	if err == nil && p.RE2 == "" && c.outside.Pattern != nil {
-		_, err = c.outside.Pattern(text)
+		_, err = c.outside.Pattern(p.Backtrack)
 	}
 	if err != nil {
 		c.add(problem.BadPattern, at, "write an ECMA-262 regular expression", "%s", err)

@@ -19,7 +19,7 @@ import (
 // UTC is the only zone, and such a pattern cannot be prepared.
 type Outside struct {
 	Zone    func(name string) (*time.Location, error)
-	Pattern func(ecma string) (pattern.Matcher, error)
+	Pattern func(backtrack string) (pattern.Matcher, error) // of pattern.Pattern.Backtrack
 }
 
 // Location returns the zone of that name; the empty name is no zone at all.
@@ -54,7 +54,7 @@ func (o Outside) Matcher(p pattern.Pattern) (pattern.Matcher, error) {
 	if o.Pattern == nil {
 		return nil, fault.New(fault.Invalid, "pattern %q needs a matcher of ECMA-262", p.Text)
 	}
-	return o.Pattern(p.Text)
+	return o.Pattern(p.Backtrack)
 }
 
 // Finding is what a judge says about one value.

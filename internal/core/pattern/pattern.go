@@ -2,13 +2,15 @@
 // in ECMA-262, and says them in RE2's words where that is exact.
 //
 // The package guarantees that a pattern whose RE2 is not empty matches the same
-// texts in Go, in DuckDB and in ECMA-262's Unicode mode. It must not match what
-// RE2 cannot say: backtracking needs a limit in time, and time is not for core.
+// texts in Go, in DuckDB and in ECMA-262's Unicode mode. For the others it writes
+// out what matchers that backtrack are known to read differently. It must not
+// match those itself: backtracking needs a limit in time, and time is not for core.
 package pattern
 
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -19,8 +21,9 @@ import (
 
 // Pattern is an ECMA-262 regular expression that has to match somewhere in a text.
 type Pattern struct {
-	Text string `json:"text"`
-	RE2  string `json:"re2,omitempty"` // the same in RE2's words; empty where RE2 cannot say it
+	Text      string `json:"text"`
+	RE2       string `json:"re2,omitempty"`       // the same in RE2's words; empty where RE2 cannot say it
+	Backtrack string `json:"backtrack,omitempty"` // else the same for a matcher that backtracks, in plain parts
 }
 
 // Matcher reports whether a text matches. An error means that it cannot be told.
@@ -36,13 +39,14 @@ func New(text string) (Pattern, error) {
 		return Pattern{}, fault.New(fault.Invalid, "pattern %q: %w", text, err)
 	}
 	p := Pattern{Text: text}
-	if !t.exact {
-		return p, nil
+	if t.exact {
+		// What is left to fail is RE2's limit on repetitions.
+		if _, err := regexp.Compile(t.out.String()); err == nil {
+			p.RE2 = t.out.String()
+			return p, nil
+		}
 	}
-	// What is left to fail is RE2's limit on repetitions.
-	if _, err := regexp.Compile(t.out.String()); err == nil {
-		p.RE2 = t.out.String()
-	}
+	p.Backtrack = t.back.String()
 	return p, nil
 }
 
@@ -51,15 +55,21 @@ type translator struct {
 	text  string
 	at    int
 	out   strings.Builder
+	back  strings.Builder
 	exact bool // false once a part has no counterpart in RE2
 	depth int
-	atom  bool // the last part can be repeated
+	atom  bool     // the last part can be repeated
+	names []string // of the capturing groups so far, empty for one without
 }
 
 const (
 	ecmaSpace   = `\t\n\v\f\r \x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}`
 	ecmaNewline = `\n\r\x{2028}\x{2029}`
 	ecmaWord    = `0-9A-Za-z_`
+
+	// Other matchers take letters of any alphabet for parts of a word.
+	boundary   = `(?:(?<=[` + ecmaWord + `])(?![` + ecmaWord + `])|(?<![` + ecmaWord + `])(?=[` + ecmaWord + `]))`
+	noBoundary = `(?:(?<=[` + ecmaWord + `])(?=[` + ecmaWord + `])|(?<![` + ecmaWord + `])(?![` + ecmaWord + `]))`
 )
 
 func (t *translator) translate() error {
@@ -108,35 +118,60 @@ func (t *translator) part() error {
 	return nil
 }
 
+// write appends a part that both matchers know, but for how characters are numbered.
 func (t *translator) write(part string, atom bool) {
 	t.out.WriteString(part)
+	t.writeBack(strings.ReplaceAll(part, `\x{`, `\u{`), atom)
+}
+
+// writeBack appends a part for the matcher that backtracks.
+func (t *translator) writeBack(part string, atom bool) {
+	t.back.WriteString(part)
 	t.atom = atom
 }
 
 func (t *translator) group() error {
 	t.depth++
 	rest := t.text[t.at:]
-	switch {
-	case !strings.HasPrefix(rest, "(?"):
+	if !strings.HasPrefix(rest, "(?") {
 		t.at++
+		t.names = append(t.names, "")
 		t.write("(", false)
-	case strings.HasPrefix(rest, "(?:"):
-		t.at += 3
-		t.write("(?:", false)
-	case strings.HasPrefix(rest, "(?="), strings.HasPrefix(rest, "(?!"):
-		t.at, t.exact, t.atom = t.at+3, false, false
-	case strings.HasPrefix(rest, "(?<="), strings.HasPrefix(rest, "(?<!"):
-		t.at, t.exact, t.atom = t.at+4, false, false
-	case strings.HasPrefix(rest, "(?<"):
-		name, _, closed := strings.Cut(rest[3:], ">")
-		if !closed || !groupName.MatchString(name) {
-			return fmt.Errorf("a group has no usable name")
+		return nil
+	}
+	for _, open := range []string{"(?:", "(?=", "(?!", "(?<=", "(?<!"} {
+		if !strings.HasPrefix(rest, open) {
+			continue
 		}
-		t.at += len(name) + 4
-		t.write("(", false)
-	default:
+		t.at += len(open)
+		if open == "(?:" {
+			t.write(open, false)
+		} else {
+			t.exact = false
+			t.writeBack(open, false)
+		}
+		return nil
+	}
+	if !strings.HasPrefix(rest, "(?<") {
 		return fmt.Errorf("(?%.1s is not part of ECMA-262", strings.TrimPrefix(rest, "(?"))
 	}
+	name, _, closed := strings.Cut(rest[3:], ">")
+	if !closed || !groupName.MatchString(name) || slices.Contains(t.names, name) {
+		return fmt.Errorf("a group has no usable name")
+	}
+	t.at += len(name) + 4
+	t.names = append(t.names, name)
+	t.write("(", false) // other matchers number named groups after all others
+	return nil
+}
+
+// reference writes a back-reference to a group by its number.
+func (t *translator) reference(number int) error {
+	if number < 1 || number > len(t.names) {
+		return fmt.Errorf("a reference to a group that does not come before it")
+	}
+	t.exact = false
+	t.writeBack(fmt.Sprintf(`(?:\%d)`, number), true)
 	return nil
 }
 
@@ -177,7 +212,8 @@ func (t *translator) escape() error {
 	switch c := t.text[t.at+1]; c {
 	case 'b', 'B':
 		t.at += 2
-		t.write(`\`+string(c), false)
+		t.out.WriteString(`\` + string(c))
+		t.writeBack(map[byte]string{'b': boundary, 'B': noBoundary}[c], false)
 		return nil
 	case 'd', 'D', 'w', 'W', 's', 'S':
 		t.at += 2
@@ -188,14 +224,26 @@ func (t *translator) escape() error {
 		t.write("["+set+"]", true)
 		return nil
 	case '1', '2', '3', '4', '5', '6', '7', '8', '9':
-		t.at += 2
-		for t.at < len(t.text) && isDigit(t.text[t.at]) {
+		start := t.at + 1
+		for t.at = start; t.at < len(t.text) && isDigit(t.text[t.at]); {
 			t.at++
 		}
-		t.exact, t.atom = false, true
-		return nil
-	case 'k', 'p', 'P':
-		return t.named(c)
+		number, err := strconv.Atoi(t.text[start:t.at])
+		if err != nil {
+			number = 0
+		}
+		return t.reference(number)
+	case 'k':
+		name, err := t.named(c, "<", ">")
+		if err != nil {
+			return err
+		}
+		return t.reference(slices.Index(t.names, name) + 1)
+	case 'p', 'P':
+		name, err := t.named(c, "{", "}")
+		t.exact = false
+		t.writeBack(`\`+string(c)+"{"+name+"}", true)
+		return err
 	}
 	r, err := t.escapedRune()
 	if err == nil {
@@ -204,20 +252,15 @@ func (t *translator) escape() error {
 	return err
 }
 
-// named passes \k<name> and \p{name}, which RE2 has not or counts by another Unicode.
-func (t *translator) named(c byte) error {
-	open, end := "{", "}"
-	if c == 'k' {
-		open, end = "<", ">"
-	}
+// named reads the name of \k<name>, or of \p{name}, which RE2 counts by another Unicode.
+func (t *translator) named(c byte, open, end string) (string, error) {
 	rest, ok := strings.CutPrefix(t.text[t.at+2:], open)
 	name, _, closed := strings.Cut(rest, end)
-	if !ok || !closed || name == "" {
-		return fmt.Errorf("\\%c has no name", c)
+	if !ok || !closed || !groupName.MatchString(name) {
+		return "", fmt.Errorf("\\%c has no usable name", c)
 	}
 	t.at += 2 + len(open) + len(name) + len(end)
-	t.exact, t.atom = false, true
-	return nil
+	return name, nil
 }
 
 // escapedRune reads an escape that stands for one character.
@@ -368,8 +411,12 @@ func (t *translator) classItem(set *strings.Builder) (r rune, single bool, err e
 		set.WriteString(`\` + string(c))
 	case 'S':
 		t.exact = false
+		set.WriteString(`\S`)
 	case 'p', 'P':
-		return 0, false, t.named(c)
+		name, err := t.named(c, "{", "}")
+		t.exact = false
+		set.WriteString(`\` + string(c) + "{" + name + "}")
+		return 0, false, err
 	case 'b':
 		t.at += 2
 		return '\b', true, nil

@@ -214,6 +214,8 @@ func ParseFloat(text string, bitSize int) (float64, Flaw) {
 	return v, Sound
 }
 
+// IsFloat reports whether the text is a number, with or without exponent, or one
+// of the words nan, inf and infinity.
 func IsFloat(text string) bool {
 	// None of the words nan, inf and infinity has an e.
 	if end := strings.IndexAny(text, "eE"); end >= 0 {
