@@ -54,3 +54,20 @@ func taskNames(text string) []taskName {
 	}
 	return out
 }
+
+// explainCEL puts the words of CEL's parser into ours.
+func explainCEL(message string) (text, remedy string) {
+	message, syntax := strings.CutPrefix(message, "Syntax error: ")
+	if !syntax {
+		return message, ""
+	}
+	remedy = "write CEL, such as a == 'b' && c > 1"
+	message, _, _ = strings.Cut(message, " expecting ")
+	switch {
+	case strings.Contains(message, "<EOF>"):
+		return "the expression ends too early", remedy
+	case strings.Contains(message, "token recognition error at: '= "):
+		return "a single = compares nothing", "write =="
+	}
+	return message, remedy
+}

@@ -21,6 +21,10 @@ func (v *version) buildMove(t *task) {
 		return
 	}
 	store, rest, ok := cutStore(m.From.V)
+	if !ok && strings.ContainsAny(m.From.V, "/{*") {
+		t.fail(v, problem.UnknownStore, m.From.Place, "write STORE:PATH", "from names no store")
+		return
+	}
 	if !ok && !m.Query.Given {
 		store, rest = project.Warehouse, m.From.V
 	}

@@ -58,6 +58,9 @@ func (v *version) parsedSQL(q query, store string, params []project.Param, decla
 			return nil, bad
 		}
 		at := q.at(max(f.Offset, 0))
+		if f.Offset < 0 {
+			at = q.at(codeStart(q.text))
+		}
 		remedy := ""
 		if foreign {
 			remedy = "declare reads: in the header, since the parser does not know this engine's SQL"

@@ -67,7 +67,7 @@ func blame(err error, code problem.Code, text form.Text, add adder) {
 	at, remedy := text.Place, ""
 	var p *calendar.ParseError
 	if errors.As(err, &p) {
-		remedy = p.Remedy
+		remedy = form.Clause(p.Remedy)
 		if text.Node != nil {
 			at = text.Node.At(p.Offset)
 		}
@@ -120,11 +120,7 @@ func (v *version) buildWindow(p *pipeline, w windowFile, out *project.Schedule, 
 	if err := table.Check(); err != nil {
 		var empty *calendar.EmptyWindowError
 		if errors.As(err, &empty) {
-			message := err.Error()
-			if empty.First != "" {
-				message += ": " + empty.First
-			}
-			add(problem.EmptyWindow, w.Place, empty.Remedy, "%s", message)
+			add(problem.EmptyWindow, w.Place, form.Clause(empty.Remedy), "%s", err)
 		} else {
 			blame(err, problem.BadValue, form.Text{Place: w.Place}, add)
 		}

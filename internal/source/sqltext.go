@@ -58,3 +58,20 @@ func after(text string, from int, end string) int {
 	}
 	return from + at + len(end)
 }
+
+// codeStart returns where the text begins behind blanks and comments.
+func codeStart(text string) int {
+	for i := 0; i < len(text); {
+		switch {
+		case strings.HasPrefix(text[i:], "--"):
+			i = after(text, i, "\n")
+		case strings.HasPrefix(text[i:], "/*"):
+			i = after(text, i+2, "*/")
+		case text[i] == ' ' || text[i] == '\n' || text[i] == '\t' || text[i] == '\r':
+			i++
+		default:
+			return i
+		}
+	}
+	return 0
+}

@@ -74,7 +74,11 @@ func (v *version) test(name string, p *parsed) (Test, bool) {
 	v.testWindow(t, in, &out, bad)
 	for _, one := range in.Params {
 		if !slices.ContainsFunc(t.out.Params, func(p project.Param) bool { return p.Name == one.Key.V }) {
-			bad(problem.UnknownParam, one.Key.Place, "", "the task %s has no param %q", t.id, one.Key.V)
+			var known []string
+			for _, p := range t.out.Params {
+				known = append(known, p.Name)
+			}
+			bad(problem.UnknownParam, one.Key.Place, suggest(one.Key.V, known, "declare it under params:"), "the task %s has no param %q", t.id, one.Key.V)
 		}
 		if out.Params == nil {
 			out.Params = map[string]json.RawMessage{}

@@ -44,6 +44,7 @@ type version struct {
 	problems problem.List
 	broken   map[string]bool
 	refused  bool
+	unread   bool // tidemill.yaml could not be read
 }
 
 // binding is a table's contract, or the fact that it has one that cannot be read.
@@ -145,6 +146,7 @@ func (v *version) readProject(f *file) {
 	root, found := tree.YAML(string(f.data), tree.In(f.path))
 	v.refuse(found...)
 	if root == nil && len(found) > 0 {
+		v.unread = true
 		return
 	}
 	decode := func(n *tree.Node, out any) *form.Decoder {
@@ -276,7 +278,8 @@ func condition(scope expr.Scope, text form.Text, metrics ...string) problem.List
 		if errors.As(err, &s) {
 			at = text.Node.At(s.Offset)
 		}
-		return problem.List{problem.New(problem.BadCEL, at, "", "%s", err)}
+		message, remedy := explainCEL(err.Error())
+		return problem.List{problem.New(problem.BadCEL, at, remedy, "%s", message)}
 	}
 	return nil
 }
@@ -392,6 +395,10 @@ const (
 func (v *version) result() *Result {
 	v.scanProblems()
 	v.collect()
+	if v.unread {
+		// Without stores, secrets and zone everything else would seem wrong.
+		return v.assemble(nil)
+	}
 	v.bindContracts()
 	for _, p := range v.pipelines {
 		v.buildPipeline(p)

@@ -114,6 +114,9 @@ func (v *version) buildWrites(t *task) {
 }
 
 func (v *version) addTarget(t *task, targets []target, name form.Text, options *writeOptions) []target {
+	if !form.IsName(t.parsed.name) || !form.IsName(t.pipeline.name) {
+		return targets // reported as a name
+	}
 	table, ok := v.table(t, name)
 	if !ok {
 		return targets

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/tidemill/tidemill/internal/core/calendar"
 	"github.com/tidemill/tidemill/internal/core/expr"
@@ -245,7 +247,8 @@ func (d *Decoder) duration(n *tree.Node, out *Duration, what string) {
 		at, remedy := n.Place, "write whole numbers with units, such as 90m, 6h or 2d"
 		var p *calendar.ParseError
 		if errors.As(err, &p) {
-			at, remedy = n.At(p.Offset), p.Remedy
+			d.add(problem.BadDuration, n.At(p.Offset), Clause(p.Remedy), "%s: %q: %s", what, p.Text, p.Problem)
+			return
 		}
 		d.add(problem.BadDuration, at, remedy, "%s: %s", what, err)
 		return
@@ -330,4 +333,11 @@ func list(words []string) string {
 		return strings.Join(words, "")
 	}
 	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+}
+
+// Clause makes a sentence a part of one, as remedies are written.
+func Clause(sentence string) string {
+	sentence = strings.TrimSuffix(sentence, ".")
+	first, size := utf8.DecodeRuneInString(sentence)
+	return string(unicode.ToLower(first)) + sentence[size:]
 }
