@@ -34,10 +34,10 @@ func (v *version) collect() {
 		return byName[name]
 	}
 	variants := map[string]map[string]*file{} // pipeline/task → engine → file
-	for _, name := range slices.Sorted(maps.Keys(v.files)) {
+	for _, name := range v.names {
 		f := v.files[name]
-		p, ok := f.parsed.(*parsed)
-		if !ok {
+		p := f.parsed
+		if p == nil {
 			continue
 		}
 		switch p.role {
@@ -111,9 +111,9 @@ func (v *version) uniqueTasks(p *pipeline, variants map[string]map[string]*file)
 
 // bindContracts notes which table has which contract.
 func (v *version) bindContracts() {
-	for _, name := range slices.Sorted(maps.Keys(v.files)) {
-		p, ok := v.files[name].parsed.(*parsed)
-		if !ok || p.role != roleContract {
+	for _, name := range v.names {
+		p := v.files[name].parsed
+		if p == nil || p.role != roleContract {
 			continue
 		}
 		for i := range p.contract.tables {
@@ -153,9 +153,9 @@ func (v *version) contractOwners() {
 	for _, d := range v.doubled {
 		v.fail(v.writersOf(d.table), d.problem)
 	}
-	for _, name := range slices.Sorted(maps.Keys(v.files)) {
-		p, ok := v.files[name].parsed.(*parsed)
-		if !ok || p.role != roleContract || len(p.problems) == 0 {
+	for _, name := range v.names {
+		p := v.files[name].parsed
+		if p == nil || p.role != roleContract || len(p.problems) == 0 {
 			continue
 		}
 		if len(p.contract.names) == 0 && len(p.problems.Errors()) > 0 {

@@ -57,12 +57,15 @@ func (v *version) arrowsOf(t *task, arrow func(from, to string, at problem.Place
 	if t.unread {
 		return
 	}
+	common := &t.parsed.task.common
+	if len(common.After) == 0 && !common.When.Given {
+		return
+	}
 	names := map[string]bool{}
 	for _, other := range t.pipeline.tasks {
 		names[other.out.Name] = true
 	}
 	known := slices.Sorted(maps.Keys(names))
-	common := &t.parsed.task.common
 	for _, a := range common.After {
 		switch {
 		case !a.Given:

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tidemill/tidemill/internal/core/contract"
+	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/pattern"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
@@ -58,6 +59,8 @@ type taskFile struct {
 	check        *checkFile
 	command      *commandFile
 	sql          string
+	statement    string   // sql as it can stand inside of another query
+	placeholders []string // of sql
 	options      writeOptions
 	writes       []writeFile
 	feature      *featureFile
@@ -248,7 +251,8 @@ func (p *parsed) parseSQL(f *file) {
 		p.decode(n, f.path, &h)
 	}
 	p.task = taskFile{
-		kind: project.KindSQL, sql: text, options: h.writeOptions, writes: h.Writes,
+		kind: project.KindSQL, sql: text, statement: statement(text),
+		placeholders: dialect.Statement{SQL: text}.Placeholders(), options: h.writeOptions, writes: h.Writes,
 		feature: h.Feature, available: h.AvailableAfter, common: h.taskSettings,
 	}
 	if strings.TrimSpace(text) == "" {

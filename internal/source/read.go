@@ -113,7 +113,8 @@ func (r *Reader) Read(ctx context.Context) (*Result, error) {
 	s.found = nil
 	s.include(v.includes())
 	v.stray = append(v.stray, s.found...)
-	if err := r.parse(ctx, s.files); err != nil {
+	v.names = slices.Sorted(maps.Keys(s.files))
+	if err := r.parse(ctx, s.files, v.names); err != nil {
 		return nil, err
 	}
 	r.files = s.files
@@ -124,9 +125,9 @@ func (r *Reader) Read(ctx context.Context) (*Result, error) {
 }
 
 // parse parses the files that were not parsed before.
-func (r *Reader) parse(ctx context.Context, files map[string]*file) error {
+func (r *Reader) parse(ctx context.Context, files map[string]*file, names []string) error {
 	var open []*file
-	for _, name := range slices.Sorted(maps.Keys(files)) {
+	for _, name := range names {
 		if f := files[name]; f.parsed == nil && name != projectName {
 			open = append(open, f)
 		}

@@ -15,17 +15,18 @@ import (
 
 // query is a text of SQL with the way from its bytes to places in the file.
 type query struct {
-	text string
-	at   func(offset int) problem.Place
+	text         string
+	placeholders []string
+	at           func(offset int) problem.Place
 }
 
 func queryOf(t form.Text) query {
-	return query{t.V, func(offset int) problem.Place { return t.Node.At(offset) }}
+	return query{t.V, dialect.Statement{SQL: t.V}.Placeholders(), func(offset int) problem.Place { return t.Node.At(offset) }}
 }
 
 func queryOfFile(f *file) query {
-	text := string(f.data)
-	return query{text, func(offset int) problem.Place {
+	text := f.parsed.task.sql
+	return query{text, f.parsed.task.placeholders, func(offset int) problem.Place {
 		before := text[:min(max(offset, 0), len(text))]
 		return problem.Place{
 			File: f.path, Line: strings.Count(before, "\n") + 1,
@@ -43,7 +44,7 @@ var systemSchemas = []string{"information_schema", "pg_catalog"}
 func (v *version) parsedSQL(q query, store string, params []project.Param, declared bool) ([]found, problem.List) {
 	var out []found
 	var bad problem.List
-	for _, name := range (dialect.Statement{SQL: q.text}).Placeholders() {
+	for _, name := range q.placeholders {
 		if one := unknownPlaceholder(q, name, params); one != nil {
 			bad = append(bad, *one)
 		}
@@ -86,8 +87,8 @@ func (v *version) parsedSQL(q query, store string, params []project.Param, decla
 			if t.Schema != "" {
 				text = t.Schema + "." + t.Name
 			}
-			table, err := project.ParseTable(store + ":" + text)
-			if err != nil {
+			table, one := v.tableOf(store+":"+text, at)
+			if one != nil {
 				bad = append(bad, problem.New(problem.BadTable, at, "write schema.name", "%q is not a table name", text))
 				continue
 			}
@@ -148,8 +149,9 @@ func (v *version) buildReads(t *task) {
 			v.addRead(t, found{t.out.Move.FromTable, in.move.From.Place}, readOptions{})
 		}
 		if in.move.Query.Given {
-			for _, name := range (dialect.Statement{SQL: in.move.Query.V}).Placeholders() {
-				if one := unknownPlaceholder(queryOf(in.move.Query), name, t.out.Params); one != nil {
+			q := queryOf(in.move.Query)
+			for _, name := range q.placeholders {
+				if one := unknownPlaceholder(q, name, t.out.Params); one != nil {
 					v.fail([]string{t.pipeline.name}, *one)
 				}
 			}
@@ -183,7 +185,7 @@ func (v *version) viewParams(t *task) {
 		return
 	}
 	q := queryOfFile(t.file)
-	for _, name := range (dialect.Statement{SQL: q.text}).Placeholders() {
+	for _, name := range q.placeholders {
 		at := q.at(max(strings.Index(q.text, "$"+name), 0))
 		t.fail(v, problem.BadValue, at, "choose another mode, or write the view without it", "a view is there between runs and cannot depend on $%s", name)
 	}

@@ -42,7 +42,9 @@ type file struct {
 	size    int64
 	changed time.Time
 	read    time.Time
-	parsed  any // what parse made of it, for the same content
+	// What was made of the same content before.
+	parsed    *parsed
+	signature *Signature
 }
 
 // scan holds the files of a folder between two looks at it.
@@ -212,7 +214,7 @@ func (s *scan) load(name string, info fs.FileInfo, limit int64, old *file) (*fil
 	}
 	f := &file{path: name, data: data, hash: sha256.Sum256(data), size: info.Size(), changed: info.ModTime(), read: now}
 	if old != nil && old.hash == f.hash {
-		f.parsed = old.parsed
+		f.parsed, f.signature = old.parsed, old.signature
 	}
 	return f, nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/source/form"
@@ -155,7 +156,7 @@ func (v *version) featureTable(s *set, in *setFeature, table project.Table) {
 
 // expression checks that an SQL expression is one.
 func (v *version) expression(s *set, text form.Text) {
-	q := query{exprPrefix + text.V + exprSuffix, func(offset int) problem.Place { return text.Node.At(offset - len(exprPrefix)) }}
+	q := query{exprPrefix + text.V + exprSuffix, dialect.Statement{SQL: text.V}.Placeholders(), func(offset int) problem.Place { return text.Node.At(offset - len(exprPrefix)) }}
 	tables, bad := v.parsedSQL(q, project.Warehouse, s.out.Params, false)
 	s.found = append(s.found, bad...)
 	if len(tables) > 0 {

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/expr"
@@ -40,7 +41,7 @@ func (v *version) buildTask(t *task) {
 	case project.KindMove:
 		v.buildMove(t)
 	case project.KindSQL:
-		t.out.SQL = &project.SQL{Text: statement(in.sql)}
+		t.out.SQL = &project.SQL{Text: in.statement}
 	case project.KindPython:
 		v.buildPython(t)
 	case project.KindCommand:
@@ -280,7 +281,7 @@ func (v *version) table(t *task, text form.Text) (project.Table, bool) {
 }
 
 func (v *version) tableOf(text string, at problem.Place) (project.Table, *problem.Problem) {
-	table, err := project.ParseTable(text)
+	table, err := parseTable(text)
 	if err != nil {
 		one := problem.New(problem.BadTable, at, "write schema.name or store:schema.name", "%q is not a table name", text)
 		return table, &one
@@ -290,4 +291,18 @@ func (v *version) tableOf(text string, at problem.Place) (project.Table, *proble
 		return project.Table{}, &one
 	}
 	return table, nil
+}
+
+// tableNames remembers names: one is read more often than it is written.
+var tableNames sync.Map // text → project.Table
+
+func parseTable(text string) (project.Table, error) {
+	if t, ok := tableNames.Load(text); ok {
+		return t.(project.Table), nil
+	}
+	t, err := project.ParseTable(text)
+	if err == nil {
+		tableNames.Store(text, t)
+	}
+	return t, err
 }

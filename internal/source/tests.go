@@ -2,7 +2,6 @@ package source
 
 import (
 	"encoding/json"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,9 +35,9 @@ type Rows struct {
 // tests reads the tests. Their problems disable no pipeline.
 func (v *version) tests() []Test {
 	var out []Test
-	for _, name := range slices.Sorted(maps.Keys(v.files)) {
-		p, ok := v.files[name].parsed.(*parsed)
-		if !ok || p.role != roleTest || p.unread {
+	for _, name := range v.names {
+		p := v.files[name].parsed
+		if p == nil || p.role != roleTest || p.unread {
 			continue
 		}
 		if t, ok := v.test(name, p); ok {

@@ -21,6 +21,7 @@ import (
 type version struct {
 	options *Options
 	files   map[string]*file
+	names   []string     // of the files, sorted
 	stray   problem.List // found while scanning
 
 	top        projectFile
@@ -313,22 +314,28 @@ func (v *version) checkReference(r form.Reference, params []project.Param, add f
 
 // ask asks the parsers of SQL and Python about everything at once.
 func (v *version) ask(ctx context.Context) error {
-	var scripts []string
-	texts := map[string]bool{}
-	for _, name := range slices.Sorted(maps.Keys(v.files)) {
-		p, ok := v.files[name].parsed.(*parsed)
-		if !ok || p.unread {
+	var scripts, list []string
+	known := map[string]bool{}
+	for _, name := range v.names {
+		p := v.files[name].parsed
+		if p == nil || p.unread {
 			continue
 		}
 		for _, t := range p.texts() {
-			texts[t] = true
+			if !known[t] {
+				known[t] = true
+				list = append(list, t)
+			}
 		}
 		if p.role == roleTask && p.task.kind == project.KindPython {
-			scripts = append(scripts, name)
+			if s := v.files[name].signature; s != nil {
+				v.signature[name] = *s
+			} else {
+				scripts = append(scripts, name)
+			}
 		}
 	}
-	if v.options.Lineage != nil && len(texts) > 0 {
-		list := slices.Sorted(maps.Keys(texts))
+	if v.options.Lineage != nil && len(list) > 0 {
 		answers, err := v.options.Lineage.Tables(ctx, list)
 		if err != nil {
 			return fmt.Errorf("parse the project's SQL: %w", err)
@@ -348,6 +355,10 @@ func (v *version) ask(ctx context.Context) error {
 		}
 		for i, name := range scripts {
 			v.signature[name] = answers[i]
+			// An answer depends on the text alone; an odd one may be the reader's own fault.
+			if answers[i].Error == "" || answers[i].Syntax {
+				v.files[name].signature = &answers[i]
+			}
 		}
 	}
 	return nil

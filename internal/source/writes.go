@@ -331,6 +331,9 @@ func (v *version) modeFits(t *task, w *project.Write, o *writeOptions) {
 
 // onlyFor refuses settings that the mode does not look at.
 func (v *version) onlyFor(t *task, mode project.Mode, o *writeOptions) {
+	if !o.Version.Given && !o.Lookback.Given && !o.Append.Given {
+		return
+	}
 	for name, one := range map[string]struct {
 		given bool
 		at    problem.Place

@@ -5,90 +5,122 @@
 // came. It must not know where arrows come from.
 package graph
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // Graph is a set of nodes with arrows between them. The zero Graph is empty.
 type Graph struct {
-	after  map[string]map[string]bool // node → nodes that follow
-	before map[string]map[string]bool
+	names  []string
+	index  map[string]int
+	after  [][]int
+	before [][]int
 }
 
 // Node adds a node.
-func (g *Graph) Node(name string) {
-	if g.after == nil {
-		g.after, g.before = map[string]map[string]bool{}, map[string]map[string]bool{}
+func (g *Graph) Node(name string) { g.node(name) }
+
+func (g *Graph) node(name string) int {
+	if i, ok := g.index[name]; ok {
+		return i
 	}
-	if g.after[name] == nil {
-		g.after[name], g.before[name] = map[string]bool{}, map[string]bool{}
+	if g.index == nil {
+		g.index = map[string]int{}
 	}
+	i := len(g.names)
+	g.index[name] = i
+	g.names = append(g.names, name)
+	g.after, g.before = append(g.after, nil), append(g.before, nil)
+	return i
 }
 
 // Arrow says that to follows from. An arrow from a node to itself is a cycle.
 func (g *Graph) Arrow(from, to string) {
-	g.Node(from)
-	g.Node(to)
-	g.after[from][to] = true
-	g.before[to][from] = true
+	f, t := g.node(from), g.node(to)
+	// Few tasks follow many and are followed by many: one of the lists is short.
+	if len(g.after[f]) <= len(g.before[t]) && slices.Contains(g.after[f], t) ||
+		len(g.after[f]) > len(g.before[t]) && slices.Contains(g.before[t], f) {
+		return
+	}
+	g.after[f] = append(g.after[f], t)
+	g.before[t] = append(g.before[t], f)
+}
+
+// sorted returns the names of nodes, sorted.
+func (g *Graph) sorted(nodes []int) []string {
+	out := make([]string, len(nodes))
+	for i, n := range nodes {
+		out[i] = g.names[n]
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Nodes returns every node, sorted.
-func (g *Graph) Nodes() []string { return slices.Sorted(maps.Keys(g.after)) }
+func (g *Graph) Nodes() []string { return slices.Sorted(slices.Values(g.names)) }
 
 // After returns the nodes that follow a node directly, sorted.
-func (g *Graph) After(node string) []string { return slices.Sorted(maps.Keys(g.after[node])) }
+func (g *Graph) After(node string) []string { return g.direct(g.after, node) }
 
 // Before returns the nodes that a node follows directly, sorted.
-func (g *Graph) Before(node string) []string { return slices.Sorted(maps.Keys(g.before[node])) }
+func (g *Graph) Before(node string) []string { return g.direct(g.before, node) }
+
+func (g *Graph) direct(arrows [][]int, node string) []string {
+	i, ok := g.index[node]
+	if !ok || len(arrows[i]) == 0 {
+		return nil
+	}
+	return g.sorted(arrows[i])
+}
 
 // Descendants returns every node that a node leads to, sorted, without itself
 // unless it lies on a cycle.
-func (g *Graph) Descendants(node string) []string { return reach(g.after, node) }
+func (g *Graph) Descendants(node string) []string { return g.sorted(g.reach(g.after, node)) }
 
 // Ancestors returns every node that leads to a node, sorted.
-func (g *Graph) Ancestors(node string) []string { return reach(g.before, node) }
+func (g *Graph) Ancestors(node string) []string { return g.sorted(g.reach(g.before, node)) }
 
 // Reaches reports whether a path of arrows leads from one node to another.
 func (g *Graph) Reaches(from, to string) bool {
-	return slices.Contains(reach(g.after, from), to)
+	target, ok := g.index[to]
+	return ok && slices.Contains(g.reach(g.after, from), target)
 }
 
-func reach(arrows map[string]map[string]bool, node string) []string {
-	seen := map[string]bool{}
-	open := []string{node}
+func (g *Graph) reach(arrows [][]int, node string) []int {
+	start, ok := g.index[node]
+	if !ok {
+		return nil
+	}
+	var out []int
+	seen := map[int]bool{}
+	open := []int{start}
 	for len(open) > 0 {
 		n := open[len(open)-1]
 		open = open[:len(open)-1]
-		for next := range arrows[n] {
+		for _, next := range arrows[n] {
 			if !seen[next] {
 				seen[next] = true
+				out = append(out, next)
 				open = append(open, next)
 			}
 		}
 	}
-	return slices.Sorted(maps.Keys(seen))
+	return out
 }
 
-// Levels returns the nodes by their distance from the beginning: every arrow
-// leads from a level to a later one. Nodes on or behind a cycle are left out.
-func (g *Graph) Levels() [][]string {
-	waiting := make(map[string]int, len(g.before))
-	var level []string
+// levels returns the nodes by their distance from the beginning.
+func (g *Graph) levels() [][]int {
+	waiting := make([]int, len(g.names))
+	var level []int
 	for n, b := range g.before {
-		waiting[n] = len(b)
-		if len(b) == 0 {
+		if waiting[n] = len(b); len(b) == 0 {
 			level = append(level, n)
 		}
 	}
-	var out [][]string
+	var out [][]int
 	for len(level) > 0 {
-		slices.Sort(level)
 		out = append(out, level)
-		var next []string
+		var next []int
 		for _, n := range level {
-			for a := range g.after[n] {
+			for _, a := range g.after[n] {
 				if waiting[a]--; waiting[a] == 0 {
 					next = append(next, a)
 				}
@@ -99,138 +131,16 @@ func (g *Graph) Levels() [][]string {
 	return out
 }
 
+// Levels returns the nodes by their distance from the beginning: every arrow
+// leads from a level to a later one. Nodes on or behind a cycle are left out.
+func (g *Graph) Levels() [][]string {
+	var out [][]string
+	for _, level := range g.levels() {
+		out = append(out, g.sorted(level))
+	}
+	return out
+}
+
 // Order returns the nodes so that every arrow points forward. Nodes on or behind
 // a cycle are left out.
 func (g *Graph) Order() []string { return slices.Concat(g.Levels()...) }
-
-// Cycles returns one shortest cycle of each knot of nodes that wait for each
-// other. A cycle begins with its smallest name, which also ends it.
-func (g *Graph) Cycles() [][]string {
-	var out [][]string
-	for _, knot := range g.knots() {
-		if c := g.shortest(knot); c != nil {
-			out = append(out, c)
-		}
-	}
-	slices.SortFunc(out, slices.Compare)
-	return out
-}
-
-// knots returns the strongly connected components that hold a cycle.
-func (g *Graph) knots() [][]string {
-	ordered := make(map[string]bool)
-	for _, n := range g.Order() {
-		ordered[n] = true
-	}
-	var rest []string
-	for _, n := range g.Nodes() {
-		if !ordered[n] {
-			rest = append(rest, n)
-		}
-	}
-	// What is left are knots and what lies behind them: two walks find the knots
-	// (Kosaraju), without recursion, since a project may be one long chain.
-	var finished []string
-	seen := map[string]bool{}
-	for _, n := range rest {
-		finished = g.finish(n, seen, finished)
-	}
-	var out [][]string
-	taken := map[string]bool{}
-	for i := len(finished) - 1; i >= 0; i-- {
-		var knot []string
-		open := []string{finished[i]}
-		for len(open) > 0 {
-			n := open[len(open)-1]
-			open = open[:len(open)-1]
-			if taken[n] || !seen[n] {
-				continue
-			}
-			taken[n] = true
-			knot = append(knot, n)
-			open = append(open, g.Before(n)...)
-		}
-		if len(knot) > 1 || len(knot) == 1 && g.after[knot[0]][knot[0]] {
-			slices.Sort(knot)
-			out = append(out, knot)
-		}
-	}
-	return out
-}
-
-func (g *Graph) finish(start string, seen map[string]bool, finished []string) []string {
-	type frame struct {
-		node string
-		next []string
-	}
-	if seen[start] {
-		return finished
-	}
-	seen[start] = true
-	stack := []frame{{start, g.After(start)}}
-	for len(stack) > 0 {
-		top := &stack[len(stack)-1]
-		if len(top.next) == 0 {
-			finished = append(finished, top.node)
-			stack = stack[:len(stack)-1]
-			continue
-		}
-		n := top.next[0]
-		top.next = top.next[1:]
-		if !seen[n] {
-			seen[n] = true
-			stack = append(stack, frame{n, g.After(n)})
-		}
-	}
-	return finished
-}
-
-// shortest returns a shortest cycle through the smallest node of a knot that has the shortest one.
-func (g *Graph) shortest(knot []string) []string {
-	inside := map[string]bool{}
-	for _, n := range knot {
-		inside[n] = true
-	}
-	var best []string
-	for _, start := range knot[:min(len(knot), 100)] {
-		if c := g.cycleFrom(start, inside); c != nil && (best == nil || len(c) < len(best)) {
-			best = c
-		}
-	}
-	if best == nil {
-		return nil
-	}
-	// Turn it so that it begins with its smallest name.
-	ring := best[:len(best)-1]
-	i := slices.Index(ring, slices.Min(ring))
-	turned := append(slices.Clone(ring[i:]), ring[:i]...)
-	return append(turned, turned[0])
-}
-
-func (g *Graph) cycleFrom(start string, inside map[string]bool) []string {
-	from := map[string]string{}
-	open := []string{start}
-	for len(open) > 0 {
-		n := open[0]
-		open = open[1:]
-		for _, next := range g.After(n) {
-			if !inside[next] {
-				continue
-			}
-			if next == start {
-				path := []string{start}
-				for ; n != start; n = from[n] {
-					path = append(path, n)
-				}
-				path = append(path, start)
-				slices.Reverse(path)
-				return path
-			}
-			if _, ok := from[next]; !ok {
-				from[next] = n
-				open = append(open, next)
-			}
-		}
-	}
-	return nil
-}
