@@ -24,7 +24,7 @@ type Parser interface {
 }
 
 // version is part of every key: another parser may answer otherwise.
-const version = "duckdb 1.5 / 1"
+const version = "duckdb 1.5 / 2"
 
 // Cache remembers the answers of a parser.
 type Cache struct {

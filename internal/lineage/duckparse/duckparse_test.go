@@ -1,11 +1,15 @@
 package duckparse_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"github.com/tidemill/tidemill/internal/core/fault"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/lineage"
@@ -130,4 +134,102 @@ func TestAParserThatDiesHarmsOneAnswer(t *testing.T) {
 	if err != nil || len(got) != 2 || got[1].Fault == nil || got[1].Fault.Kind != project.FaultParser {
 		t.Errorf("%+v, %v", got, err)
 	}
+}
+
+// childScript acts a parser that misbehaves, in the test binary.
+func childScript(t *testing.T, script string) *duckparse.Client {
+	t.Helper()
+	return duckparse.NewClient("/bin/sh", "-c", script)
+}
+
+func TestAChildThatHangsIsKilledAndTheNextTextHasANewOne(t *testing.T) {
+	t.Parallel()
+	// Each child answers the first text it is given and hangs over the next one.
+	c := childScript(t, `read -r line; echo '{"params":["p"]}'; read -r line; exec sleep 60`)
+	c.Limit(200*time.Millisecond, 1<<30)
+	got, err := c.Tables(t.Context(), []string{"a", "b", "c", "d", "e"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, l := range got {
+		hung := i%2 == 1
+		if hung != (l.Fault != nil && l.Fault.Kind == project.FaultParser && strings.Contains(l.Fault.Message, "no answer for")) {
+			t.Errorf("text %d: %s", i, line(l))
+		}
+	}
+}
+
+func TestAChildThatGrowsIsKilled(t *testing.T) {
+	t.Parallel()
+	c := childScript(t, `read -r line; echo '{}'; exec sleep 60`)
+	c.Limit(time.Minute, 1) // a single byte is too much
+	got, err := c.Tables(t.Context(), []string{"a", "b"})
+	if err != nil || got[1].Fault == nil || !strings.Contains(got[1].Fault.Message, "needed more than") {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestAParserThatNeverAnswersIsAnError(t *testing.T) {
+	t.Parallel()
+	c := childScript(t, `echo no such engine >&2; exit 1`)
+	_, err := c.Tables(t.Context(), []string{"a", "b", "c", "d"})
+	if !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "no such engine") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAQuestionEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := childScript(t, `exec sleep 60`).Tables(ctx, []string{"a"}); err == nil {
+		t.Error("an answer came from nowhere")
+	}
+}
+
+func TestManyTextsAreAnsweredInOrder(t *testing.T) {
+	t.Parallel()
+	texts := make([]string, 1000)
+	for i := range texts {
+		texts[i] = fmt.Sprintf("SELECT * FROM a.t%d", i)
+	}
+	got, err := client(t).Tables(t.Context(), texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, l := range got {
+		if want := fmt.Sprintf("a.t%d@14", i); line(l) != want {
+			t.Fatalf("text %d: %s, want %s", i, line(l), want)
+		}
+	}
+}
+
+// FuzzParse holds any text against the parser: it always answers, and what it
+// names lies inside of the text.
+func FuzzParse(f *testing.F) {
+	for _, text := range []string{"SELECT * FROM a.b", "WITH x AS (SELECT 1) SELECT * FROM x, y.z", "SELECT 'é' FROM ä.b WHERE $p", "((((", "\x00", "\"", "$$"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var out bytes.Buffer
+		in, err := json.Marshal(map[string]string{"text": text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := duckparse.Serve(bytes.NewReader(append(in, '\n')), &out); err != nil {
+			t.Fatal(err)
+		}
+		var l project.Lineage
+		if err := json.Unmarshal(out.Bytes(), &l); err != nil {
+			t.Fatalf("%q: %v", out.Bytes(), err)
+		}
+		if l.Fault != nil && l.Fault.Offset > len(text) {
+			t.Errorf("fault at %d of %d bytes", l.Fault.Offset, len(text))
+		}
+		for _, table := range l.Tables {
+			if table.Offset > len(text) {
+				t.Errorf("%s at %d of %d bytes", table.Name, table.Offset, len(text))
+			}
+		}
+	})
 }

@@ -1,8 +1,3 @@
-// Package duckparse reads SQL with DuckDB's own parser, in a child process.
-//
-// A text is parsed and never run: the parser is asked for the tree of the text,
-// in an engine without files and without extensions, in a process that is killed
-// when it hangs. A text that harms the parser harms one answer.
 package duckparse
 
 import (
@@ -14,142 +9,146 @@ import (
 	"github.com/tidemill/tidemill/internal/core/project"
 )
 
-// harmless are the table functions that read nothing outside of the text.
-var harmless = []string{"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree", "values"}
+// tree is what the parser answers.
+type tree struct {
+	Error      bool   `json:"error"`
+	Type       string `json:"error_type"`
+	Message    string `json:"error_message"`
+	Position   string `json:"position"`
+	Statements []struct {
+		Node   map[string]any `json:"node"`
+		Params []struct {
+			Key string `json:"key"`
+		} `json:"named_param_map"`
+	} `json:"statements"`
+}
 
-// read makes a lineage of the parser's own description of a text.
-func read(tree string) project.Lineage {
-	var parsed struct {
-		Error      bool             `json:"error"`
-		Kind       string           `json:"error_type"`
-		Message    string           `json:"error_message"`
-		Position   string           `json:"position"`
-		Statements []map[string]any `json:"statements"`
+// read turns the parser's tree into tables.
+func read(text, answer string) project.Lineage {
+	var t tree
+	if err := json.Unmarshal([]byte(answer), &t); err != nil {
+		return bad(project.FaultParser, -1, "the parser's answer cannot be read: %s", err)
 	}
-	d := json.NewDecoder(strings.NewReader(tree))
-	d.UseNumber() // places that are not known are 2^64-1
-	if err := d.Decode(&parsed); err != nil {
-		return refused(project.FaultParser, "the parser's answer cannot be read: "+err.Error(), -1)
-	}
-	if parsed.Error {
-		at, err := strconv.Atoi(parsed.Position)
-		if err != nil {
+	switch {
+	case t.Error && t.Type == "not implemented":
+		return bad(project.FaultSelect, -1, "the text is not a SELECT")
+	case t.Error:
+		at, err := strconv.Atoi(t.Position)
+		if err != nil || at < 0 || at > len(text) {
 			at = -1
 		}
-		if parsed.Kind == "not implemented" {
-			return refused(project.FaultSelect, "the text is not a SELECT", at)
-		}
-		return refused(project.FaultSyntax, parsed.Message, at)
+		return bad(project.FaultSyntax, at, "%s", firstLine(t.Message))
+	case len(t.Statements) != 1:
+		return bad(project.FaultSelect, -1, "the text holds %d statements; a task is one SELECT", len(t.Statements))
 	}
-	if len(parsed.Statements) != 1 {
-		return refused(project.FaultSelect, "the text holds "+strconv.Itoa(len(parsed.Statements))+" statements; a task is one SELECT", -1)
-	}
-	w := walker{params: map[string]bool{}}
-	w.walk(parsed.Statements[0], nil)
+	w := &walker{text: text}
+	w.node(t.Statements[0].Node, nil)
 	if w.fault != nil {
 		return project.Lineage{Fault: w.fault}
 	}
 	out := project.Lineage{Tables: w.tables}
-	for name := range w.params {
-		out.Params = append(out.Params, name)
+	for _, p := range t.Statements[0].Params {
+		out.Params = append(out.Params, p.Key)
 	}
 	slices.Sort(out.Params)
+	slices.SortStableFunc(out.Tables, func(a, b project.TableName) int { return a.Offset - b.Offset })
 	return out
 }
 
-func refused(kind project.FaultKind, message string, at int) project.Lineage {
-	return project.Lineage{Fault: &project.LineageFault{Kind: kind, Message: message, Offset: at}}
+// harmless are table functions that make rows of their arguments alone.
+var harmless = []string{
+	"generate_series", "generate_subscripts", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest",
 }
 
 type walker struct {
+	text   string
 	tables []project.TableName
-	params map[string]bool
 	fault  *project.LineageFault
 }
 
-// walk goes through a tree with the names that WITH has introduced on the way.
-func (w *walker) walk(v any, scope []string) {
-	switch v := v.(type) {
-	case []any:
-		for _, one := range v {
-			w.walk(one, scope)
-		}
-	case map[string]any:
-		w.node(v, scope)
-	}
+// scope are the names that WITH gives, in lower case.
+type scope struct {
+	name  string
+	outer *scope
 }
 
-func (w *walker) node(n map[string]any, scope []string) {
-	scope = w.with(n, scope)
+func (s *scope) has(name string) bool {
+	for ; s != nil; s = s.outer {
+		if s.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *walker) node(n map[string]any, names *scope) {
 	switch n["type"] {
 	case "BASE_TABLE":
-		w.table(n, scope)
+		w.table(n, names)
 	case "TABLE_FUNCTION":
 		w.function(n)
+	case "RECURSIVE_CTE_NODE":
+		names = &scope{strings.ToLower(text(n, "cte_name")), names}
 	}
-	if n["class"] == "PARAMETER" {
-		if name, ok := n["identifier"].(string); ok {
-			w.params[name] = true
+	// The names of WITH are seen by what stands behind them, and by the query itself.
+	if ctes, ok := n["cte_map"].(map[string]any); ok {
+		list, _ := ctes["map"].([]any)
+		for _, one := range list {
+			cte, _ := one.(map[string]any)
+			w.value(cte["value"], names)
+			names = &scope{strings.ToLower(text(cte, "key")), names}
 		}
 	}
-	keys := make([]string, 0, len(n))
-	for k := range n {
-		if k != "cte_map" {
-			keys = append(keys, k)
+	for key, v := range n {
+		if key != "cte_map" {
+			w.value(v, names)
 		}
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		w.walk(n[k], scope)
 	}
 }
 
-// with walks the queries of a WITH clause, each of which sees those before it and
-// itself, and returns the scope of what follows.
-func (w *walker) with(n map[string]any, scope []string) []string {
-	ctes, ok := n["cte_map"].(map[string]any)
-	if !ok {
-		return scope
-	}
-	list, _ := ctes["map"].([]any)
-	for _, one := range list {
-		entry, ok := one.(map[string]any)
-		if !ok {
-			continue
+func (w *walker) value(v any, names *scope) {
+	switch v := v.(type) {
+	case map[string]any:
+		w.node(v, names)
+	case []any:
+		for _, one := range v {
+			w.value(one, names)
 		}
-		name, _ := entry["key"].(string)
-		inner := append(slices.Clone(scope), strings.ToLower(name))
-		w.walk(entry["value"], inner)
-		scope = inner
 	}
-	return scope
 }
 
-func (w *walker) table(n map[string]any, scope []string) {
-	text := func(key string) string { s, _ := n[key].(string); return s }
-	t := project.TableName{Catalog: text("catalog_name"), Schema: text("schema_name"), Name: text("table_name"), Offset: place(n)}
-	if t.Schema == "" && slices.Contains(scope, strings.ToLower(t.Name)) {
+func text(n map[string]any, key string) string {
+	s, _ := n[key].(string)
+	return s
+}
+
+// at is the place of a node, or -1.
+func (w *walker) at(n map[string]any) int {
+	at, ok := n["query_location"].(float64)
+	if !ok || at < 0 || at > float64(len(w.text)) {
+		return -1
+	}
+	return int(at)
+}
+
+func (w *walker) table(n map[string]any, names *scope) {
+	t := project.TableName{
+		Catalog: text(n, "catalog_name"), Schema: text(n, "schema_name"), Name: text(n, "table_name"), Offset: w.at(n),
+	}
+	if t.Schema == "" && t.Catalog == "" && names.has(strings.ToLower(t.Name)) {
 		return
 	}
 	w.tables = append(w.tables, t)
 }
 
 func (w *walker) function(n map[string]any) {
-	call, _ := n["function"].(map[string]any)
-	name, _ := call["function_name"].(string)
-	if w.fault == nil && !slices.Contains(harmless, strings.ToLower(name)) {
-		w.fault = &project.LineageFault{Kind: project.FaultFunction, Message: name + "() reads outside of the store", Offset: place(n)}
+	f, _ := n["function"].(map[string]any)
+	name := strings.ToLower(text(f, "function_name"))
+	if slices.Contains(harmless, name) || w.fault != nil && w.fault.Offset <= w.at(n) {
+		return
 	}
-}
-
-func place(n map[string]any) int {
-	number, ok := n["query_location"].(json.Number)
-	if !ok {
-		return -1
+	w.fault = &project.LineageFault{
+		Kind: project.FaultFunction, Offset: w.at(n),
+		Message: name + "() reads outside of the store",
 	}
-	at, err := strconv.Atoi(number.String())
-	if err != nil {
-		return -1
-	}
-	return at
 }
