@@ -39,7 +39,6 @@ type grammar struct {
 
 	Init       initCommand       `cmd:"" help:"Make a new project that runs."`
 	Check      checkCommand      `cmd:"" help:"Read the project and say everything that is wrong with it."`
-	Schema     schemaCommand     `cmd:"" help:"Write the JSON Schema of the project files."`
 	Test       testCommand       `cmd:"" help:"Run the project's unit tests of SQL tasks."`
 	Up         upCommand         `cmd:"" help:"Start the server and its worker, and keep them running."`
 	Down       downCommand       `cmd:"" help:"Stop the running server."`

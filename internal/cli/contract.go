@@ -25,7 +25,7 @@ func (s *session) judgeTable(client *api.Client, t project.Table, agreed *contra
 	var list []ruleCount
 	broken := false
 	for _, c := range agreed.Checks {
-		one := ruleCount{Rule: c.Name, OnFail: string(c.OnFail)}
+		one := ruleCount{Rule: c.Rule, OnFail: string(c.OnFail)}
 		predicate, ok := "", false
 		if i := agreed.Index(c.Field); i >= 0 {
 			predicate, ok = c.SQL(dialect.DuckDB, dialect.DuckDB.Quote(c.Field), agreed.Fields[i].Type)
@@ -38,7 +38,7 @@ func (s *session) judgeTable(client *api.Client, t project.Table, agreed *contra
 		default:
 			found, _, err := s.ask(client, t.Store, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", name, predicate), nil, 1)
 			if err != nil {
-				return fmt.Errorf("rule %s: %w", c.Name, err)
+				return fmt.Errorf("rule %s: %w", c.Rule, err)
 			}
 			_, _ = fmt.Sscan(strings.ReplaceAll(found.texts[0][0], ",", ""), &one.Rows)
 			broken = broken || one.Rows > 0 && c.OnFail != contract.Warn

@@ -112,7 +112,7 @@ func (s *Server) startRun(ctx context.Context, _ *http.Request, in api.RunReques
 // namedWindow reads a window as a person writes it: a local date stands for the
 // schedule's own window that starts on it.
 func namedWindow(t calendar.Timetable, text string) (calendar.Window, error) {
-	w, err := calendar.ParseWindow(text, t.Zone())
+	w, err := t.NamedWindow(text)
 	if err != nil {
 		return w, fault.New(fault.Invalid, "window %q: %w", text, err)
 	}

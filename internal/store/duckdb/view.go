@@ -19,7 +19,6 @@ import (
 type view struct {
 	store *Store
 	q     *session
-	kept  int
 }
 
 // View begins a view. DuckDB reads every table as it was when the transaction began.
@@ -47,20 +46,13 @@ func (v *view) Query(ctx context.Context, s dialect.Statement) (datatype.Schema,
 	if _, err := v.q.selectOnly(s.SQL); err != nil {
 		return datatype.Schema{}, nil, err
 	}
-	columns, err := v.q.describe(ctx, s)
+	// Not spooled and read by row number: rows of a table that this very
+	// transaction made have none yet that count from 0.
+	r, err := v.q.query(ctx, s)
 	if err != nil {
 		return datatype.Schema{}, nil, err
 	}
-	v.kept++
-	name := fmt.Sprintf("answer_%d", v.kept)
-	r, err := v.q.spooled(ctx, s, columns, name)
-	if err != nil {
-		return datatype.Schema{}, nil, err
-	}
-	return r.schema, once(func(yield func(arrow.RecordBatch, error) bool) {
-		r.each(ctx, v.q, batchRows, yield)
-		_, _ = v.q.exec(context.WithoutCancel(ctx), "DROP TABLE IF EXISTS temp.main."+quote(name))
-	}), nil
+	return r.schema, once(func(yield func(arrow.RecordBatch, error) bool) { r.each(ctx, v.q, batchRows, yield) }), nil
 }
 
 // Keep makes a temporary table of a SELECT's rows.
