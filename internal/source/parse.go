@@ -38,6 +38,8 @@ type parsed struct {
 	name     string // of task, set and test
 	variant  string // x.redshift.sql: redshift
 	unread   bool   // the file could not be read: what it says is not known
+	sql      []string
+	answers  map[string]project.Lineage // of the SQL parser, by text; nil: not asked yet
 
 	contract contractFile
 	settings pipelineFile
@@ -124,6 +126,9 @@ func parseFile(f *file, options *Options) *parsed {
 			p.problems = append(p.problems, problem.New(problem.StrayFile, problem.Place{File: f.path}, "begin its name with _ or move it to lib/", "%s is ignored", f.path))
 		}
 	case roleOther:
+	}
+	if !p.unread {
+		p.sql = p.texts()
 	}
 	return p
 }

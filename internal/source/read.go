@@ -79,9 +79,11 @@ func Read(ctx context.Context, dir string, options Options) (*Result, error) {
 // Reader reads a folder again and again, each time only what changed. It is not
 // safe for concurrent use.
 type Reader struct {
-	dir     string
-	options Options
-	files   map[string]*file
+	dir      string
+	options  Options
+	files    map[string]*file
+	last     *Result  // of the files, if they can be taken for the same again
+	includes []string // of the last result
 }
 
 // NewReader returns a reader of the folder.
@@ -92,7 +94,8 @@ func NewReader(dir string, options Options) *Reader {
 	return &Reader{dir: dir, options: options}
 }
 
-// Read reads the folder as it is now.
+// Read reads the folder as it is now. Where nothing changed since the last time it
+// returns the very same result, which therefore nobody may change.
 func (r *Reader) Read(ctx context.Context) (*Result, error) {
 	root, err := os.OpenRoot(r.dir)
 	if err != nil {
@@ -108,10 +111,15 @@ func (r *Reader) Read(ctx context.Context) (*Result, error) {
 		p := problem.New(problem.NoProject, problem.Place{File: projectName}, "run tidemill init, or go to a folder that has one", "there is no tidemill.yaml in %s", r.dir)
 		return &Result{Problems: append(s.found, p), Refused: true}, nil
 	}
+	if r.unchanged(s) {
+		return r.last, nil
+	}
+	r.last = nil
 	v := newVersion(&r.options, s.files, s.found)
 	v.readProject(top)
 	s.found = nil
-	s.include(v.includes())
+	patterns, at := v.includes()
+	s.include(patterns, at)
 	v.stray = append(v.stray, s.found...)
 	v.names = slices.Sorted(maps.Keys(s.files))
 	if err := r.parse(ctx, s.files, v.names); err != nil {
@@ -121,7 +129,33 @@ func (r *Reader) Read(ctx context.Context) (*Result, error) {
 	if err := v.ask(ctx); err != nil {
 		return nil, err
 	}
-	return v.result(), nil
+	result := v.result()
+	if !v.silent && len(s.found) == 0 && len(v.stray) == 0 {
+		r.last, r.includes = result, patterns
+	}
+	return result, nil
+}
+
+// unchanged reports whether a scan, with what include: brings in, found the files
+// of the last one as they were.
+func (r *Reader) unchanged(s *scan) bool {
+	old := r.files[projectName]
+	if r.last == nil || old == nil || old.hash != s.files[projectName].hash || len(s.found) > 0 {
+		return false
+	}
+	s.include(r.includes, func(int) problem.Place { return problem.Place{} })
+	if len(s.found) > 0 || len(s.files) != len(r.files) {
+		s.found = nil // said again with its place
+		return false
+	}
+	for name, f := range s.files {
+		if old := r.files[name]; old != f && (old == nil || old.hash != f.hash) {
+			return false
+		}
+	}
+	// Files that were only touched need not be read again next time.
+	r.files = s.files
+	return true
 }
 
 // parse parses the files that were not parsed before.

@@ -17,16 +17,17 @@ import (
 type query struct {
 	text         string
 	placeholders []string
+	answers      map[string]project.Lineage
 	at           func(offset int) problem.Place
 }
 
-func queryOf(t form.Text) query {
-	return query{t.V, dialect.Statement{SQL: t.V}.Placeholders(), func(offset int) problem.Place { return t.Node.At(offset) }}
+func (p *parsed) query(t form.Text) query {
+	return query{t.V, dialect.Statement{SQL: t.V}.Placeholders(), p.answers, func(offset int) problem.Place { return t.Node.At(offset) }}
 }
 
 func queryOfFile(f *file) query {
 	text := f.parsed.task.sql
-	return query{text, f.parsed.task.placeholders, func(offset int) problem.Place {
+	return query{text, f.parsed.task.placeholders, f.parsed.answers, func(offset int) problem.Place {
 		before := text[:min(max(offset, 0), len(text))]
 		return problem.Place{
 			File: f.path, Line: strings.Count(before, "\n") + 1,
@@ -49,7 +50,7 @@ func (v *version) parsedSQL(q query, store string, params []project.Param, decla
 			bad = append(bad, *one)
 		}
 	}
-	answer, ok := v.lineage[q.text]
+	answer, ok := q.answers[q.text]
 	if !ok {
 		return nil, bad
 	}
@@ -140,7 +141,7 @@ func (v *version) buildReads(t *task) {
 		v.addRead(t, found{t.out.Check.Table, in.check.Table.Place}, readOptions{})
 		for _, r := range in.check.Rules {
 			if r.Query.Given && !t.out.Check.Table.IsZero() {
-				tables, bad := v.parsedSQL(queryOf(r.Query), t.out.Check.Table.Store, t.out.Params, len(in.common.Reads) > 0)
+				tables, bad := v.parsedSQL(t.parsed.query(r.Query), t.out.Check.Table.Store, t.out.Params, len(in.common.Reads) > 0)
 				v.queryReads(t, tables, bad, declared)
 			}
 		}
@@ -149,7 +150,7 @@ func (v *version) buildReads(t *task) {
 			v.addRead(t, found{t.out.Move.FromTable, in.move.From.Place}, readOptions{})
 		}
 		if in.move.Query.Given {
-			q := queryOf(in.move.Query)
+			q := t.parsed.query(in.move.Query)
 			for _, name := range q.placeholders {
 				if one := unknownPlaceholder(q, name, t.out.Params); one != nil {
 					v.fail([]string{t.pipeline.name}, *one)

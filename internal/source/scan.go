@@ -6,11 +6,15 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/problem"
@@ -67,11 +71,56 @@ func scanFolder(ctx context.Context, root *os.Root, known map[string]*file) (*sc
 		return nil, err
 	}
 	for _, folder := range folders {
-		if err := s.folder(ctx, folder, 1); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		var err error
+		if folder == "pipelines" {
+			err = s.wide(ctx, folder)
+		} else {
+			err = s.folder(ctx, folder, 1)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 	}
 	return s, ctx.Err()
+}
+
+// wide reads the folders in a folder side by side: a project has hundreds of
+// pipelines and few of anything else.
+func (s *scan) wide(ctx context.Context, name string) error {
+	entries, err := s.entries(name)
+	if err != nil {
+		return err
+	}
+	parts := make([]*scan, min(runtime.GOMAXPROCS(0), len(entries)))
+	group, ctx := errgroup.WithContext(ctx)
+	for w := range parts {
+		part := &scan{root: s.root, known: s.known, files: map[string]*file{}}
+		parts[w] = part
+		group.Go(func() error {
+			for i := w; i < len(entries); i += len(parts) {
+				if err := part.entry(ctx, name, entries[i], 1); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, part := range parts {
+		maps.Copy(s.files, part.files)
+		s.found = append(s.found, part.found...)
+		s.bytes += part.bytes
+	}
+	return s.bounds()
+}
+
+func (s *scan) bounds() error {
+	if len(s.files) > maxFiles || s.bytes > maxBundle {
+		return fault.New(fault.Invalid, "the project has more than %d files or %d MiB; landing folders and data do not belong into it", maxFiles, maxBundle>>20)
+	}
+	return nil
 }
 
 // skipped reports names that never belong to a project.
@@ -88,38 +137,55 @@ func (s *scan) folder(ctx context.Context, name string, depth int) error {
 		s.add(problem.BadPath, name, "", "folders nest deeper than %d", maxDepth)
 		return nil
 	}
+	entries, err := s.entries(name)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := s.entry(ctx, name, e, depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entries returns what lies in a folder, sorted.
+func (s *scan) entries(name string) ([]fs.DirEntry, error) {
 	f, err := s.root.Open(name)
 	if err != nil {
-		return s.unreadable(name, err)
+		return nil, s.unreadable(name, err)
 	}
 	entries, err := f.ReadDir(-1)
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
 	if err != nil {
-		return s.unreadable(name, err)
+		return nil, s.unreadable(name, err)
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	for _, e := range entries {
-		if skipped(e.Name()) {
-			continue
-		}
-		below := path.Join(name, e.Name())
-		switch {
-		case e.IsDir():
-			err = s.folder(ctx, below, depth+1)
-		case e.Type()&fs.ModeSymlink != 0:
-			err = s.link(below)
-		case e.Type().IsRegular():
-			err = s.one(below, e)
-		default:
-			s.add(problem.BadPath, below, "remove it", "%s is neither a file nor a folder", below)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may have gone meanwhile
-			return err
-		}
+	return entries, nil
+}
+
+func (s *scan) entry(ctx context.Context, folder string, e fs.DirEntry, depth int) error {
+	if skipped(e.Name()) {
+		return nil
 	}
-	return nil
+	below := path.Join(folder, e.Name())
+	var err error
+	switch {
+	case e.IsDir():
+		err = s.folder(ctx, below, depth+1)
+	case e.Type()&fs.ModeSymlink != 0:
+		err = s.link(below)
+	case e.Type().IsRegular():
+		err = s.one(below, e)
+	default:
+		s.add(problem.BadPath, below, "remove it", "%s is neither a file nor a folder", below)
+	}
+	if errors.Is(err, fs.ErrNotExist) { // it has gone meanwhile
+		return nil
+	}
+	return err
 }
 
 // unreadable reports a folder or file that is there but cannot be read.
@@ -190,11 +256,8 @@ func (s *scan) one(name string, entry fs.DirEntry) error {
 		}
 	}
 	s.bytes += f.size
-	if len(s.files) >= maxFiles || s.bytes > maxBundle {
-		return fault.New(fault.Invalid, "the project has more than %d files or %d MiB; landing folders and data do not belong into it", maxFiles, maxBundle>>20)
-	}
 	s.files[name] = f
-	return nil
+	return s.bounds()
 }
 
 func (s *scan) load(name string, info fs.FileInfo, limit int64, old *file) (*file, error) {

@@ -37,13 +37,13 @@ func (v *version) buildSet(s *set) {
 	s.out.Spine, s.out.Key, s.out.At = statement(in.Spine.V), texts(in.Key), in.At.V
 	s.out.Place = problem.Place{File: s.file, Line: 1, Column: 1}
 	if in.Spine.Given {
-		s.spine, bad = v.parsedSQL(queryOf(in.Spine), project.Warehouse, s.out.Params, false)
+		s.spine, bad = v.parsedSQL(s.parsed.query(in.Spine), project.Warehouse, s.out.Params, false)
 		s.found = append(s.found, bad...)
 	}
 	if l := in.Label; l != nil {
 		s.out.Label = &project.Label{SQL: statement(l.SQL.V), Column: l.Column.V, KnownAt: l.KnownAt.V}
 		if l.SQL.Given {
-			s.label, bad = v.parsedSQL(queryOf(l.SQL), project.Warehouse, s.out.Params, false)
+			s.label, bad = v.parsedSQL(s.parsed.query(l.SQL), project.Warehouse, s.out.Params, false)
 			s.found = append(s.found, bad...)
 		}
 	}
@@ -156,7 +156,7 @@ func (v *version) featureTable(s *set, in *setFeature, table project.Table) {
 
 // expression checks that an SQL expression is one.
 func (v *version) expression(s *set, text form.Text) {
-	q := query{exprPrefix + text.V + exprSuffix, dialect.Statement{SQL: text.V}.Placeholders(), func(offset int) problem.Place { return text.Node.At(offset - len(exprPrefix)) }}
+	q := query{exprPrefix + text.V + exprSuffix, dialect.Statement{SQL: text.V}.Placeholders(), s.parsed.answers, func(offset int) problem.Place { return text.Node.At(offset - len(exprPrefix)) }}
 	tables, bad := v.parsedSQL(q, project.Warehouse, s.out.Params, false)
 	s.found = append(s.found, bad...)
 	if len(tables) > 0 {
@@ -171,7 +171,9 @@ func (v *version) readSet(t *task, name string, at problem.Place, o readOptions)
 		t.fail(v, problem.UnknownSet, at, suggest(name, slices.Sorted(maps.Keys(v.sets)), "write it as features/"+name+".yaml"), "there is no feature set %q", name)
 		return
 	}
+	v.mu.Lock()
 	s.users = append(s.users, t.pipeline.name)
+	v.mu.Unlock()
 	t.reads = append(t.reads, read{Read: project.Read{Set: name, Place: at}, loose: o.noWait})
 	add := func(f found, options readOptions) {
 		writer, known := v.producer(f.table)

@@ -24,7 +24,7 @@ func (v *version) buildTask(t *task) {
 	t.out = project.Task{
 		Name: p.name, Kind: in.kind, File: t.file.path, Place: problem.Place{File: t.file.path, Line: 1, Column: 1},
 		About: in.common.Description.V, Previous: in.common.AfterPrevious.V, When: in.common.When.V, RetryIf: in.common.RetryIf.V,
-		Digest: hex.EncodeToString(t.file.hash[:]), Origins: map[string]project.Origin{},
+		Digest: hex.EncodeToString(t.file.hash[:]), Origins: make(map[string]project.Origin, 5),
 	}
 	if t.unread {
 		return
@@ -56,22 +56,23 @@ func (v *version) buildTask(t *task) {
 
 // pick returns the first setting that is given, from the task outwards.
 func pick[T any](t *task, v *version, name string, get func(*taskDefaults) form.Value[T], otherwise T) T {
-	for _, level := range []struct {
-		name string
-		from *taskDefaults
-	}{
-		{"task", &t.parsed.task.common.taskDefaults},
-		{"pipeline", &t.pipeline.settings.Defaults.taskDefaults},
-		{"project", &v.top.Defaults.taskDefaults},
-	} {
-		if one := get(level.from); one.Given {
-			t.out.Origins[name] = project.Origin{Level: level.name, Place: one.Place}
-			return one.V
-		}
+	if one := get(&t.parsed.task.common.taskDefaults); one.Given {
+		t.origin(name, project.Origin{Level: "task", Place: one.Place})
+		return one.V
 	}
-	t.out.Origins[name] = project.Origin{Level: "default"}
+	if one := get(&t.pipeline.settings.Defaults.taskDefaults); one.Given {
+		t.origin(name, project.Origin{Level: "pipeline", Place: one.Place})
+		return one.V
+	}
+	if one := get(&v.top.Defaults.taskDefaults); one.Given {
+		t.origin(name, project.Origin{Level: "project", Place: one.Place})
+		return one.V
+	}
+	t.origin(name, project.Origin{Level: "default"})
 	return otherwise
 }
+
+func (t *task) origin(name string, o project.Origin) { t.out.Origins[name] = o }
 
 func (v *version) taskDefaults(t *task) {
 	t.out.Retries = int(pick(t, v, "retries", func(d *taskDefaults) form.Whole { return d.Retries }, 0))

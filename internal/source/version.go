@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/contract"
@@ -39,9 +41,10 @@ type version struct {
 	sets      map[string]*set
 	writers   map[string][]*task // by tableKey
 	models    map[string][]*task
-	lineage   map[string]project.Lineage
+	silent    bool                 // the SQL parser gave no answer to some text
 	signature map[string]Signature // by path
 
+	mu       sync.Mutex // guards problems, broken and the users of sets
 	problems problem.List
 	broken   map[string]bool
 	refused  bool
@@ -71,6 +74,7 @@ type task struct {
 	variants map[string]*file // engine → file
 	out      project.Task
 	reads    []read
+	models   []problem.Place // where the models that it writes are named
 	unread   bool
 }
 
@@ -102,7 +106,7 @@ func newVersion(options *Options, files map[string]*file, stray problem.List) *v
 		options: options, files: files, stray: stray,
 		schedules: map[string]scheduleFile{}, stores: map[string]*project.Store{}, secrets: map[string]bool{},
 		channels: map[string]bool{}, contracts: map[string]*binding{}, sets: map[string]*set{},
-		writers: map[string][]*task{}, models: map[string][]*task{}, lineage: map[string]project.Lineage{},
+		writers: map[string][]*task{}, models: map[string][]*task{},
 		signature: map[string]Signature{}, broken: map[string]bool{},
 	}
 }
@@ -110,6 +114,11 @@ func newVersion(options *Options, files map[string]*file, stray problem.List) *v
 // fail records problems that disable the named pipelines: the first is the
 // owner. Without a name they disable none.
 func (v *version) fail(owners []string, list ...problem.Problem) {
+	if len(list) == 0 {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	for _, p := range list {
 		if len(owners) > 0 {
 			p.Owner, p.Also = owners[0], owners[1:]
@@ -314,34 +323,21 @@ func (v *version) checkReference(r form.Reference, params []project.Param, add f
 
 // ask asks the parsers of SQL and Python about everything at once.
 func (v *version) ask(ctx context.Context) error {
-	var scripts, list []string
-	known := map[string]bool{}
-	for _, name := range v.names {
-		p := v.files[name].parsed
-		if p == nil || p.unread {
-			continue
-		}
-		for _, t := range p.texts() {
-			if !known[t] {
-				known[t] = true
-				list = append(list, t)
-			}
-		}
-		if p.role == roleTask && p.task.kind == project.KindPython {
-			if s := v.files[name].signature; s != nil {
-				v.signature[name] = *s
-			} else {
-				scripts = append(scripts, name)
-			}
-		}
-	}
-	if v.options.Lineage != nil && len(list) > 0 {
-		answers, err := v.options.Lineage.Tables(ctx, list)
-		if err != nil {
+	if v.options.Lineage != nil {
+		if err := v.askSQL(ctx); err != nil {
 			return fmt.Errorf("parse the project's SQL: %w", err)
 		}
-		for i, t := range list {
-			v.lineage[t] = answers[i]
+	}
+	var scripts []string
+	for _, name := range v.names {
+		f := v.files[name]
+		if p := f.parsed; p == nil || p.unread || p.role != roleTask || p.task.kind != project.KindPython {
+			continue
+		}
+		if f.signature != nil {
+			v.signature[name] = *f.signature
+		} else {
+			scripts = append(scripts, name)
 		}
 	}
 	if v.options.Signatures != nil && len(scripts) > 0 {
@@ -362,6 +358,58 @@ func (v *version) ask(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// askSQL asks about the texts of files that were not asked about before.
+func (v *version) askSQL(ctx context.Context) error {
+	var list []string
+	known := map[string]int{}
+	var open []*parsed
+	for _, name := range v.names {
+		p := v.files[name].parsed
+		if p == nil || len(p.sql) == 0 || p.answers != nil {
+			continue
+		}
+		open = append(open, p)
+		for _, t := range p.sql {
+			if _, ok := known[t]; !ok {
+				known[t] = len(list)
+				list = append(list, t)
+			}
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	answers, err := v.options.Lineage.Tables(ctx, list)
+	if err != nil {
+		return err
+	}
+	for _, p := range open {
+		p.answers = make(map[string]project.Lineage, len(p.sql))
+		for _, t := range p.sql {
+			a := answers[known[t]]
+			p.answers[t] = a
+			v.silent = v.silent || a.Fault != nil && a.Fault.Kind == project.FaultParser
+		}
+	}
+	return nil
+}
+
+// forget lets files be asked about again whose texts the parser gave no answer to.
+func (v *version) forget() {
+	for _, name := range v.names {
+		p := v.files[name].parsed
+		if p == nil {
+			continue
+		}
+		for _, a := range p.answers {
+			if a.Fault != nil && a.Fault.Kind == project.FaultParser {
+				p.answers = nil
+				break
+			}
+		}
+	}
 }
 
 // texts returns the SQL of a file.
@@ -411,22 +459,38 @@ func (v *version) result() *Result {
 		return v.assemble(nil)
 	}
 	v.bindContracts()
-	for _, p := range v.pipelines {
-		v.buildPipeline(p)
-	}
+	v.each(v.buildPipeline)
 	v.claimTables()
 	v.buildSets()
-	for _, p := range v.pipelines {
+	v.each(func(p *pipeline) {
 		for _, t := range p.tasks {
 			v.buildReads(t)
 		}
-	}
+	})
 	v.setProblems()
 	v.order()
 	v.contractOwners()
 	v.warnings()
 	tests := v.tests()
+	if v.silent {
+		v.forget()
+	}
 	return v.assemble(tests)
+}
+
+// each works on pipelines side by side. What the function writes belongs to its
+// pipeline, or is guarded.
+func (v *version) each(work func(*pipeline)) {
+	var group sync.WaitGroup
+	workers := min(runtime.GOMAXPROCS(0), len(v.pipelines))
+	for w := range workers {
+		group.Go(func() {
+			for i := w; i < len(v.pipelines); i += workers {
+				work(v.pipelines[i])
+			}
+		})
+	}
+	group.Wait()
 }
 
 func (v *version) assemble(tests []Test) *Result {

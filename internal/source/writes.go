@@ -21,24 +21,34 @@ const (
 
 // claimTables settles what every task writes, and that each table has one writer.
 func (v *version) claimTables() {
+	v.each(func(p *pipeline) {
+		for _, t := range p.tasks {
+			if !t.unread {
+				v.buildWrites(t)
+			}
+		}
+	})
 	for _, p := range v.pipelines {
 		for _, t := range p.tasks {
-			if t.unread {
-				continue
-			}
-			v.buildWrites(t)
 			for _, w := range t.out.Writes {
 				v.claim(t, w)
 			}
-			for _, m := range t.out.Models {
-				v.models[m] = append(v.models[m], t)
-			}
+			v.claimModels(t)
 		}
 	}
 	for _, p := range v.pipelines {
 		for _, t := range p.tasks {
 			v.sourceTable(t)
 		}
+	}
+}
+
+func (v *version) claimModels(t *task) {
+	for i, name := range t.out.Models {
+		if others := v.models[name]; len(others) > 0 {
+			t.fail(v, problem.TwoWriters, t.models[i], "write another model", "the model %s is also written by %s", name, others[0].id)
+		}
+		v.models[name] = append(v.models[name], t)
 	}
 }
 
@@ -135,14 +145,9 @@ func (v *version) addModel(t *task, text form.Text, name string) {
 		t.fail(v, problem.BadSetting, text.Place, "write it with a Python task", "a model has no meaning for %s", t.parsed.task.kind)
 	case !form.IsName(name):
 		t.fail(v, problem.BadName, text.Place, "use a-z, 0-9 and _, beginning with a letter", "%q cannot be a model's name", name)
-	case len(v.models[name]) > 0 || slices.Contains(t.out.Models, name):
-		other := t.id
-		if len(v.models[name]) > 0 {
-			other = v.models[name][0].id
-		}
-		t.fail(v, problem.TwoWriters, text.Place, "write another model", "the model %s is also written by %s", name, other)
+	default:
+		t.out.Models, t.models = append(t.out.Models, name), append(t.models, text.Place)
 	}
-	t.out.Models = append(t.out.Models, name)
 }
 
 // buildWrite settles how one table is written: the entry in writes: before the
@@ -237,7 +242,7 @@ func (v *version) mode(t *task, w *project.Write, o *writeOptions) {
 		feature = feature || b.table.Feature
 	}
 	origin := func(level string, at problem.Place) {
-		t.out.Origins["mode"] = project.Origin{Level: level, Place: at}
+		t.origin("mode", project.Origin{Level: level, Place: at})
 	}
 	switch {
 	case o.Mode.Given:
