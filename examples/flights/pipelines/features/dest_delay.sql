@@ -1,6 +1,6 @@
 -- tidemill:
 --   feature: {keys: [dest], event_time: time_hour}
---   available_after: 6h25m
+--   available_after: 10m
 
 -- How late flights to this airport came in: the last one, and the mean of the last 20 within 14 days.
 -- A row is filed under the hour of departure and says what was known once the

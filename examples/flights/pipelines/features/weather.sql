@@ -1,6 +1,6 @@
 -- tidemill:
 --   feature: {keys: [origin], event_time: time_hour}
---   available_after: 6h25m
+--   available_after: 10m
 
 -- The weather of each hour at the airport. The feed comes once a day, so what is
 -- known of it in the morning ends at midnight: the model has to live with that.
