@@ -29,7 +29,8 @@ type Catalog struct {
 	reader  *source.Reader
 	bundles *bundle.Store
 
-	reading sync.Mutex // one reader at a time
+	reading sync.Mutex     // one reader at a time
+	last    *source.Result // what was read last; the same again is no change
 
 	mu       sync.RWMutex
 	live     *bundle.Bundle
@@ -78,14 +79,19 @@ func (c *Catalog) Reload(ctx context.Context) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if result == c.last {
+		return false, nil
+	}
 	before := c.Live()
 	next, stale := before, []string{}
 	switch {
 	case result.Refused && before != nil:
 		stale = pipelines(before.Plan.Project)
 	case !result.Refused:
-		plan := bundle.Plan{Project: result.Project, Contracts: result.Contracts}
-		files := result.Files
+		// The result is the reader's: what is kept beside it goes into copies.
+		plan := bundle.Plan{Project: result.Project, Contracts: slices.Clone(result.Contracts)}
+		plan.Project.Pipelines, plan.Project.Sets = slices.Clone(plan.Project.Pipelines), slices.Clone(plan.Project.Sets)
+		files := maps.Clone(result.Files)
 		if before != nil {
 			stale = keep(&plan, files, before, result.Broken)
 		}
@@ -102,7 +108,7 @@ func (c *Catalog) Reload(ctx context.Context) (changed bool, err error) {
 		return b.Hash
 	}
 	changed = hash(next) != hash(before) || !slices.Equal(stale, c.stale) || !slices.EqualFunc(result.Problems, c.problems, func(a, b problem.Problem) bool { return a.Error() == b.Error() })
-	c.live, c.stale, c.problems = next, stale, result.Problems
+	c.live, c.stale, c.problems, c.last = next, stale, result.Problems, result
 	return changed, nil
 }
 
@@ -116,11 +122,13 @@ func pipelines(p project.Project) []string {
 }
 
 // keep takes the last good version of broken pipelines into a plan, with the
-// contracts of the tables that they write. It returns their names.
+// contracts of the tables that they write and the feature sets that they read. It
+// returns their names. A pipeline whose table another one has taken over is not
+// kept: a table has one writer.
 func keep(plan *bundle.Plan, files map[string][]byte, before *bundle.Bundle, broken []string) []string {
 	stale := []string{}
 	for _, pl := range before.Plan.Project.Pipelines {
-		if !slices.Contains(broken, pl.Name) {
+		if !slices.Contains(broken, pl.Name) || takenOver(plan.Project, pl) {
 			continue
 		}
 		stale = append(stale, pl.Name)
@@ -129,12 +137,40 @@ func keep(plan *bundle.Plan, files map[string][]byte, before *bundle.Bundle, bro
 			for _, w := range t.Writes {
 				keepContract(plan, before, w.Table)
 			}
+			for _, r := range t.Reads {
+				keepSet(plan, before, r.Set)
+			}
 		}
 		keepFiles(files, before, "pipelines/"+pl.Name+"/")
 	}
 	slices.SortFunc(plan.Project.Pipelines, func(a, b project.Pipeline) int { return strings.Compare(a.Name, b.Name) })
 	slices.Sort(stale)
 	return stale
+}
+
+func takenOver(p project.Project, old project.Pipeline) bool {
+	written := map[project.Table]bool{}
+	for _, pl := range p.Pipelines {
+		for _, t := range pl.Tasks {
+			for _, w := range t.Writes {
+				written[w.Table] = true
+			}
+		}
+	}
+	return slices.ContainsFunc(old.Tasks, func(t project.Task) bool {
+		return slices.ContainsFunc(t.Writes, func(w project.Write) bool { return written[w.Table] })
+	})
+}
+
+func keepSet(plan *bundle.Plan, before *bundle.Bundle, name string) {
+	same := func(s project.FeatureSet) bool { return s.Name == name }
+	if name == "" || slices.ContainsFunc(plan.Project.Sets, same) {
+		return
+	}
+	if i := slices.IndexFunc(before.Plan.Project.Sets, same); i >= 0 {
+		plan.Project.Sets = append(plan.Project.Sets, before.Plan.Project.Sets[i])
+		slices.SortFunc(plan.Project.Sets, func(a, b project.FeatureSet) int { return strings.Compare(a.Name, b.Name) })
+	}
 }
 
 func keepContract(plan *bundle.Plan, before *bundle.Bundle, t project.Table) {
@@ -147,6 +183,7 @@ func keepContract(plan *bundle.Plan, before *bundle.Bundle, t project.Table) {
 	}
 	if i := slices.IndexFunc(before.Plan.Contracts, same); i >= 0 {
 		plan.Contracts = append(plan.Contracts, before.Plan.Contracts[i])
+		slices.SortFunc(plan.Contracts, func(a, b contract.Table) int { return strings.Compare(a.Name, b.Name) })
 	}
 }
 
