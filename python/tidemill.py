@@ -242,7 +242,7 @@ class TrainingSet(Rows):
 
     @property
     def pin(self) -> str:
-        return self.meta["pin"]
+        return self.meta.get("pin", "")
 
     @property
     def features(self) -> list[str]:

@@ -92,10 +92,11 @@ func timeText(v any) any {
 func (o *story) loads(s *session, client *api.Client) error {
 	seen := map[string]bool{}
 	for _, u := range o.Used {
-		if u.Run == "" || seen[u.Run] {
+		which := u.Run + " " + u.Table.String()
+		if u.Run == "" || seen[which] {
 			continue
 		}
-		seen[u.Run] = true
+		seen[which] = true
 		r, err := client.Run(s.ctx, u.Run)
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
 
@@ -193,33 +194,43 @@ func Leak(ctx context.Context, v store.Viewer, r Request) (Leakage, error) {
 		return out, err
 	}
 	out.Labels = rows
+	return out, out.count(ctx, view, r.Set, o, relation)
+}
+
+// count asks for all tables at once: which labels saw a value before anybody
+// knew it, and how long it took, in the middle, until it was known.
+func (l *Leakage) count(ctx context.Context, view store.View, set project.FeatureSet, o feature.Options, relation string) error {
 	q := dialect.DuckDB.Quote
-	var any []string
+	var early, columns []string
 	joins := ""
-	for i, f := range r.Set.Features {
+	for i, f := range set.Features {
 		if f.Expr != "" {
 			continue
 		}
 		joins += fmt.Sprintf(" LEFT JOIN %s c%d ON c%d.seq = l.%s", o.Commits(f.Table), i, i, q(fmt.Sprintf("__seq_%d", i)))
 		known := fmt.Sprintf("coalesce(l.%s, c%d.known_at)", q(fmt.Sprintf("__row_known_%d", i)), i)
-		any = append(any, fmt.Sprintf("coalesce(%s > l.%s, false)", known, q(r.Set.At)))
-		values, err := oneRow(ctx, view, dialect.Statement{SQL: fmt.Sprintf(
-			"SELECT count(*) FILTER (%s > l.%s), coalesce((median(%s - l.%s) FILTER (%s > l.%s))::VARCHAR, '') FROM %s l%s",
-			known, q(r.Set.At), known, q(r.Set.At), known, q(r.Set.At), relation, joins)})
-		if err != nil {
-			return out, err
-		}
-		out.Tables = append(out.Tables, TableLeakage{Table: f.Table, Leaked: values[0].number, Median: values[1].text})
+		condition := fmt.Sprintf("coalesce(%s > l.%s, false)", known, q(set.At))
+		early = append(early, condition)
+		// In seconds: the engine's median of intervals is slow.
+		columns = append(columns, fmt.Sprintf("count(*) FILTER (%s), coalesce(median(epoch(%s) - epoch(l.%s)) FILTER (%s), 0)::BIGINT", condition, known, q(set.At), condition))
+		l.Tables = append(l.Tables, TableLeakage{Table: f.Table})
 	}
-	if len(any) == 0 {
-		return out, nil
+	if len(early) == 0 {
+		return nil
 	}
-	values, err := oneRow(ctx, view, dialect.Statement{SQL: fmt.Sprintf("SELECT count(*) FILTER (%s) FROM %s l%s", strings.Join(any, " OR "), relation, joins)})
+	values, err := oneRow(ctx, view, dialect.Statement{SQL: fmt.Sprintf("SELECT count(*) FILTER (%s), %s FROM %s l%s",
+		strings.Join(early, " OR "), strings.Join(columns, ", "), relation, joins)})
 	if err != nil {
-		return out, err
+		return err
 	}
-	out.Leaked = values[0].number
-	return out, nil
+	l.Leaked = values[0].number
+	for i := range l.Tables {
+		l.Tables[i].Leaked = values[1+2*i].number
+		if wait := time.Duration(values[2+2*i].number) * time.Second; wait > 0 {
+			l.Tables[i].Median = wait.Round(time.Minute).String()
+		}
+	}
+	return nil
 }
 
 // Used is the value of one feature that one row of a set was given, and where it came from.

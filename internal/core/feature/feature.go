@@ -170,7 +170,7 @@ func (r *renderer) spine() {
 	if !r.o.Now.IsZero() {
 		asOf = fmt.Sprintf("least(%s, %s)", at, r.bind("now", r.o.Now))
 	}
-	r.add("WITH spine AS (\n  SELECT s.*, row_number() OVER () AS %s, %s AS __ts FROM ", r.d.Quote(rowColumn), asOf)
+	r.add("WITH spine AS MATERIALIZED (\n  SELECT s.*, row_number() OVER () AS %s, %s AS __ts FROM ", r.d.Quote(rowColumn), asOf)
 	if r.o.Spine != "" {
 		r.add("%s s\n)", r.o.Spine)
 		return

@@ -94,17 +94,17 @@ func Digest(d dialect.Dialect, relation string, identity, columns []string) dial
 	for i, c := range identity {
 		id[i] = "coalesce(" + q(c) + "::VARCHAR, chr(0))"
 	}
-	row := strings.Join(id, " || chr(31) || ")
 	var parts []string
 	for _, c := range columns {
-		value := "coalesce(" + q(c) + "::VARCHAR, chr(0))"
-		// A sum, not an exclusive or: two equal rows must not cancel out.
+		// A sum, not an exclusive or: two equal rows must not cancel out. 2^63 rows
+		// of 64 bits fit.
 		parts = append(parts,
-			"coalesce(sum(md5_number_lower("+row+" || chr(30) || "+value+")::HUGEINT % 1000000007), 0)::VARCHAR || '/' || coalesce(sum(md5_number_upper("+row+" || chr(30) || "+value+")::HUGEINT % 998244353), 0)::VARCHAR",
+			"coalesce(sum(md5_number_lower(__id || coalesce("+q(c)+"::VARCHAR, chr(0)))::HUGEINT), 0)::VARCHAR",
 			"count(*) FILTER ("+q(c)+" IS NULL)",
 		)
 	}
-	return dialect.Statement{SQL: "SELECT count(*), " + strings.Join(parts, ", ") + " FROM " + relation}
+	rows := "(SELECT *, md5(" + strings.Join(id, " || chr(31) || ") + ") AS __id FROM " + relation + ")"
+	return dialect.Statement{SQL: "SELECT count(*), " + strings.Join(parts, ", ") + " FROM " + rows}
 }
 
 // Difference is how one column of a rebuilt set differs from its pin.

@@ -140,6 +140,9 @@ func (s *Store) settings(config Config) ([]string, error) {
 		"SET autoload_known_extensions = false",
 		"SET allow_community_extensions = false",
 		"SET GLOBAL TimeZone = 'UTC'",
+		// A table that a transaction has just made counts as empty for the planner: it
+		// would join a whole spine row by row.
+		"SET GLOBAL asof_loop_join_threshold = 0",
 		"SET temp_directory = " + literal(config.TempDir),
 		"ATTACH " + literal(config.Path) + " AS " + warehouse,
 		"SET allowed_directories = [" + literal(s.snapshots) + "]",
