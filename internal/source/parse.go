@@ -4,6 +4,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tidemill/tidemill/internal/core/contract"
 	"github.com/tidemill/tidemill/internal/core/dialect"
@@ -176,7 +177,13 @@ func (p *parsed) parseContract(f *file, options *Options) {
 var laterKinds = []string{"wait", "http", "approve", "spark", "dbt"}
 
 func (p *parsed) parseTask(f *file) {
-	switch path.Ext(f.path) {
+	ending := path.Ext(f.path)
+	if code, ok := map[string]problem.Code{".sql": problem.BadSQL, ".py": problem.BadPython}[ending]; ok && !utf8.Valid(f.data) {
+		p.unread = true
+		p.problems = append(p.problems, problem.New(code, problem.Place{File: f.path}, "save it as UTF-8", "the file is not UTF-8"))
+		return
+	}
+	switch ending {
 	case ".sql":
 		if base, engine, ok := strings.Cut(p.name, "."); ok {
 			p.name, p.variant = base, engine

@@ -346,8 +346,16 @@ func (v *version) ask(ctx context.Context) error {
 			bodies[i] = string(v.files[name].data)
 		}
 		answers, err := v.options.Signatures.Signatures(ctx, bodies)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if err != nil {
-			return fmt.Errorf("read the arguments of Python tasks: %w", err)
+			// A machine without Python still reads the rest of the project.
+			p := problem.New(problem.BadSignature, problem.Place{File: scripts[0], Line: 1, Column: 1}, "install Python 3.11 or newer", "the arguments of Python tasks are not known: %s", err)
+			p.Severity = problem.SeverityWarning
+			v.fail(nil, p)
+			v.silent = true
+			return nil
 		}
 		for i, name := range scripts {
 			v.signature[name] = answers[i]
