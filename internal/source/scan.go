@@ -212,7 +212,7 @@ func (s *scan) link(name string) error {
 	switch {
 	case err != nil:
 		s.add(problem.BadPath, name, "put the file itself here", "%s is a link that leads out of the project or to nothing", name)
-		return nil
+		return nil //nolint:nilerr // it is a problem of the project
 	case !info.Mode().IsRegular():
 		s.add(problem.BadPath, name, "put the folder itself here", "%s is a link to something that is no file", name)
 		return nil

@@ -165,9 +165,15 @@ func (v *version) readProject(f *file) {
 		v.refuse(d.Problems...)
 		return d
 	}
+	if root == nil {
+		root = &tree.Node{Kind: tree.Map, Place: problem.Place{File: f.path, Line: 1, Column: 1}}
+	}
 	decode(root, &v.top)
-	overlay := v.environment(root)
-	if overlay != nil {
+	// What one environment says is nothing that another one needs to have.
+	effective := *root
+	effective.Entries = slices.DeleteFunc(slices.Clone(effective.Entries), func(e tree.Entry) bool { return e.Key == "environments" })
+	merged := &effective
+	if overlay := v.environment(root); overlay != nil {
 		for _, e := range v.top.Environments {
 			if e.Key.V == v.options.Environment {
 				for _, s := range e.Item.Schedules {
@@ -175,13 +181,10 @@ func (v *version) readProject(f *file) {
 				}
 			}
 		}
-		merged := tree.Merge(root, overlay, func(path []string) bool { return len(path) == 2 && path[0] == "stores" })
-		v.top = projectFile{}
-		v.references = decode(merged, &v.top).References
-	} else {
-		var again projectFile
-		v.references = decode(root, &again).References
+		merged = tree.Merge(merged, overlay, func(path []string) bool { return len(path) == 2 && path[0] == "stores" })
 	}
+	v.top = projectFile{}
+	v.references = decode(merged, &v.top).References
 	v.out.Name, v.out.Environment = v.top.Project.V, v.options.Environment
 	v.zone = v.top.Timezone.V
 	if !v.top.Timezone.Given {

@@ -38,11 +38,15 @@ type Value[T any] struct {
 	Node  *tree.Node
 }
 
-// Text, Whole, Flag and Duration are the scalars of settings.
+// The scalars of settings.
 type (
-	Text     = Value[string]
-	Whole    = Value[int64]
-	Flag     = Value[bool]
+	// Text is a setting that is a text.
+	Text = Value[string]
+	// Whole is a setting that is a whole number.
+	Whole = Value[int64]
+	// Flag is a setting that is true or false.
+	Flag = Value[bool]
+	// Duration is a setting that is a length of time.
 	Duration = Value[time.Duration]
 )
 
