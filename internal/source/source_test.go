@@ -2,6 +2,7 @@ package source_test
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/tidemill/tidemill/internal/lineage"
@@ -50,5 +51,20 @@ func TestTheFlightsExampleHasNoErrors(t *testing.T) {
 	}
 	if len(r.Problems.Errors()) > 0 || len(r.Project.Pipelines) != 6 || len(r.Contracts) != 5 || len(r.Tests) != 6 {
 		t.Errorf("%d pipelines, %d contracts, %d tests, broken %v, refused %v", len(r.Project.Pipelines), len(r.Contracts), len(r.Tests), r.Broken, r.Refused)
+	}
+}
+
+func TestSoundProjectsHaveNoErrors(t *testing.T) {
+	t.Parallel()
+	names, err := filepath.Glob("testdata/sound/*.txtar")
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sound(t, string(text), "")
 	}
 }
