@@ -130,8 +130,8 @@ func (s *Server) listen() error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	_ = os.Remove(path) // of a server that was killed: the lock is ours
-	l, err := net.Listen("unix", path)
+	_ = os.Remove(path)                // of a server that was killed: the lock is ours
+	l, err := net.Listen("unix", path) //nolint:noctx // at once
 	if err != nil {
 		return err
 	}

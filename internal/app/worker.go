@@ -96,8 +96,8 @@ func clearWork(dir string) {
 
 // answerAtDoor begins to answer on the worker's socket.
 func answerAtDoor(ctx context.Context, path string, d *door.Door) (end func(), err error) {
-	_ = os.Remove(path) // of a worker that was killed: the lock is ours
-	l, err := net.Listen("unix", path)
+	_ = os.Remove(path)                // of a worker that was killed: the lock is ours
+	l, err := net.Listen("unix", path) //nolint:noctx // at once
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "listen at the door: %w", err)
 	}

@@ -39,6 +39,7 @@ type grammar struct {
 
 	Init       initCommand       `cmd:"" help:"Make a new project that runs."`
 	Check      checkCommand      `cmd:"" help:"Read the project and say everything that is wrong with it."`
+	Schema     schemaCommand     `cmd:"" help:"Write the JSON Schema of the project files."`
 	Test       testCommand       `cmd:"" help:"Run the project's unit tests of SQL tasks."`
 	Up         upCommand         `cmd:"" help:"Start the server and its worker, and keep them running."`
 	Down       downCommand       `cmd:"" help:"Stop the running server."`
@@ -74,6 +75,7 @@ type grammar struct {
 
 	Worker    workerCommand    `cmd:"" name:"internal-worker" hidden:""`
 	Duckparse duckparseCommand `cmd:"" name:"internal-duckparse" hidden:""`
+	Reference referenceCommand `cmd:"" name:"internal-reference" hidden:""`
 }
 
 // session is what a command works with.

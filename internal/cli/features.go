@@ -204,9 +204,7 @@ func (c featuresLeakageCommand) print(s *session, out leakage) error {
 	}
 	rows = nil
 	columns := []string{"join"}
-	for _, name := range sortedKeys(out.Metrics[0].Metrics) {
-		columns = append(columns, name)
-	}
+	columns = append(columns, sortedKeys(out.Metrics[0].Metrics)...)
 	for _, k := range out.Metrics {
 		row := []string{k.Join}
 		for _, name := range columns[1:] {

@@ -47,10 +47,10 @@ func (c initCommand) Run(s *session) error {
 	}
 	for _, name := range sortedKeys(files) {
 		full := filepath.Join(c.Folder, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil { //nolint:gosec // a project that others may read
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
 			return fault.New(fault.Unavailable, "make the project: %w", err)
 		}
-		if err := os.WriteFile(full, files[name], 0o644); err != nil { //nolint:gosec // as above
+		if err := os.WriteFile(full, files[name], 0o644); err != nil {
 			return fault.New(fault.Unavailable, "make the project: %w", err)
 		}
 		s.say("wrote %s", name)

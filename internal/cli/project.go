@@ -116,6 +116,20 @@ func (c checkCommand) Run(s *session) error {
 	return nil
 }
 
+type schemaCommand struct {
+	Markdown bool `help:"As a reference for people."`
+}
+
+// Run writes the schema of the project files.
+func (c schemaCommand) Run(s *session) error {
+	text := source.Schema()
+	if c.Markdown {
+		text = source.Reference()
+	}
+	_, err := s.Out.Write(text)
+	return err
+}
+
 type showCommand struct {
 	What string `arg:"" help:"A run, a pipeline, or PIPELINE/TASK."`
 }

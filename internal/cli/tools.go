@@ -83,7 +83,7 @@ func examineDisk(dir string) finding {
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return finding{"disk", "bad", err.Error(), "give the project folder a disk that can be read"}
 	}
-	free := st.Bavail * uint64(st.Bsize) //nolint:unconvert // its type differs by platform
+	free := st.Bavail * uint64(st.Bsize)
 	f := finding{What: "disk", State: "good", Detail: fmt.Sprintf("%.1f GiB free under %s", float64(free)/(1<<30), dir)}
 	if free < reserve {
 		f.State, f.Remedy = "bad", "free some space: below 1 GiB loads may fail"

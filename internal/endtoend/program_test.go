@@ -106,7 +106,7 @@ func (f folder) try(args ...string) (stdout, stderr string, code int) {
 	if ctx.Err() != nil {
 		f.t.Fatalf("tidemill %s did not end\n%s%s", strings.Join(args, " "), out.String(), talk.String())
 	}
-	if _, ok := err.(*exec.ExitError); err != nil && !ok {
+	if err != nil && cmd.ProcessState == nil {
 		f.t.Fatal(err)
 	}
 	return out.String(), talk.String(), cmd.ProcessState.ExitCode()

@@ -410,8 +410,12 @@ func TestQuarantinedRowsCanBeReadAgain(t *testing.T) {
 	t.Parallel()
 	mem := checked(t)
 	source := datatype.Schema{Fields: []datatype.Field{
-		{Name: "d", Type: datatype.DecimalOf(9, 3)}, {Name: "t", Type: datatype.Of(datatype.TimestampTZ)}, {Name: "f", Type: datatype.Of(datatype.Float64)},
-		{Name: "l", Type: datatype.ListOf(datatype.Of(datatype.Int32))}, {Name: "b", Type: datatype.Of(datatype.Bytes)}, {Name: "n", Type: datatype.Of(datatype.Int64)},
+		{Name: "d", Type: datatype.DecimalOf(9, 3)},
+		{Name: "t", Type: datatype.Of(datatype.TimestampTZ)},
+		{Name: "f", Type: datatype.Of(datatype.Float64)},
+		{Name: "l", Type: datatype.ListOf(datatype.Of(datatype.Int32))},
+		{Name: "b", Type: datatype.Of(datatype.Bytes)},
+		{Name: "n", Type: datatype.Of(datatype.Int64)},
 	}}
 	table := &contract.Table{ContractID: "x", Version: "1"}
 	for _, f := range source.Fields {

@@ -183,6 +183,6 @@ func Serve(ctx context.Context, h *http.Server, listen func() error) error {
 	if err := h.Shutdown(bounded); err != nil {
 		_ = h.Close() // parked exchanges end here
 	}
-	<-failed // ErrServerClosed
+	<-failed //nolint:errcheck // the server was told to end
 	return nil
 }

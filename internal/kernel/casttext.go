@@ -148,7 +148,8 @@ func (c *Caster) checkDocuments(mem memory.Allocator, in arrow.Array, t texts, f
 		if t.IsNull(i) {
 			continue
 		}
-		flaw, kept := value.Sound, true
+		kept := true
+		var flaw value.Flaw
 		if c.to.Kind == datatype.UUID {
 			kept, flaw = value.CheckUUID(t.Value(i))
 		} else {

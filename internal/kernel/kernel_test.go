@@ -122,8 +122,14 @@ func appendDrawn(t *rapid.T, b array.Builder) {
 var targets = []datatype.Type{
 	datatype.Of(datatype.Bool), datatype.Of(datatype.Int16), datatype.Of(datatype.Int32), datatype.Of(datatype.Int64), datatype.Of(datatype.Uint64),
 	datatype.Of(datatype.Float32), datatype.Of(datatype.Float64), datatype.DecimalOf(12, 3), datatype.DecimalOf(5, 0), datatype.DecimalOf(38, 19), datatype.Of(datatype.Decimal),
-	datatype.Of(datatype.String), {Kind: datatype.String, Length: 4}, datatype.Of(datatype.Bytes), datatype.Of(datatype.UUID), datatype.Of(datatype.Date), datatype.Of(datatype.Time),
-	{Kind: datatype.Time, Precision: 9}, datatype.Of(datatype.Timestamp), {Kind: datatype.Timestamp, Precision: 9}, datatype.Of(datatype.TimestampTZ), {Kind: datatype.TimestampTZ, Precision: 9},
+	datatype.Of(datatype.String),
+	{Kind: datatype.String, Length: 4},
+	datatype.Of(datatype.Bytes), datatype.Of(datatype.UUID), datatype.Of(datatype.Date), datatype.Of(datatype.Time),
+	{Kind: datatype.Time, Precision: 9},
+	datatype.Of(datatype.Timestamp),
+	{Kind: datatype.Timestamp, Precision: 9},
+	datatype.Of(datatype.TimestampTZ),
+	{Kind: datatype.TimestampTZ, Precision: 9},
 	datatype.Of(datatype.JSON), datatype.ListOf(datatype.Of(datatype.Int16)),
 }
 

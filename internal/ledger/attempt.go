@@ -44,6 +44,7 @@ func (tx *Tx) saveAttempt(c Command, before, after run.Snapshot) error {
 		if e.Committed {
 			return tx.saveSuccess(c, t)
 		}
+	default: // no attempt ends with the others
 	}
 	if state == "" {
 		return nil

@@ -149,14 +149,14 @@ func (tx *Tx) execCount(text string, args ...any) (int64, error) {
 }
 
 func (tx *Tx) queryRow(text string, args ...any) *sql.Row {
-	if s := tx.statement(text); s != nil {
+	if s := tx.statement(text); s != nil { //nolint:sqlclosecheck // a transaction's statement ends with it
 		return s.QueryRowContext(tx.ctx, args...)
 	}
 	return tx.tx.QueryRowContext(tx.ctx, tx.ledger.engine.text(text), args...)
 }
 
 func (tx *Tx) query(text string, args ...any) (*sql.Rows, error) {
-	if s := tx.statement(text); s != nil {
+	if s := tx.statement(text); s != nil { //nolint:sqlclosecheck // a transaction's statement ends with it
 		return s.QueryContext(tx.ctx, args...)
 	}
 	return tx.tx.QueryContext(tx.ctx, tx.ledger.engine.text(text), args...)
@@ -183,7 +183,7 @@ func (l *Ledger) prepareLater(ctx context.Context, texts []string) {
 		if _, ok := l.prepared[text]; ok || len(l.prepared) >= maxPrepared {
 			continue
 		}
-		if s, err := l.writer.PrepareContext(ctx, l.engine.text(text)); err == nil {
+		if s, err := l.writer.PrepareContext(ctx, l.engine.text(text)); err == nil { //nolint:sqlclosecheck // kept until Close
 			l.prepared[text] = s
 		}
 	}

@@ -55,7 +55,7 @@ func (r Request) planTable(ctx context.Context, load store.Load, t Table) (*plan
 	}
 	p := &plan{table: t, spec: t.spec(r.Run), out: Staged{Table: t.Write.Table}}
 	p.window = p.bounds()
-	source := datatype.Schema{}
+	var source datatype.Schema
 	if t.Source != nil {
 		source, p.spec.Stable = t.Source.Schema, t.Source.Stable
 		p.out.Evidence.Sources = t.Source.Sources

@@ -46,8 +46,10 @@ var flights = project.Table{Store: project.Warehouse, Schema: "raw", Name: "flig
 func agreement(checks ...contract.Check) *contract.Table {
 	text, number, instant := datatype.Of(datatype.String), datatype.Of(datatype.Int64), datatype.Of(datatype.TimestampTZ)
 	fields := []datatype.Field{
-		{Name: "id", Type: number, Required: true}, {Name: "at", Type: instant, Required: true},
-		{Name: "tail", Type: text}, {Name: "delay", Type: number},
+		{Name: "id", Type: number, Required: true},
+		{Name: "at", Type: instant, Required: true},
+		{Name: "tail", Type: text},
+		{Name: "delay", Type: number},
 	}
 	c := &contract.Table{
 		Name: "raw.flights", ContractID: "flights", Version: "1.0.0", Key: []string{"id"}, EventTime: "at",

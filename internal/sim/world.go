@@ -146,6 +146,7 @@ func (w *world) write(name string, read run.Snapshot, ev run.Event) {
 			}
 		case run.Stop:
 			w.send("stop "+name, func() { w.stopAttempt(e) })
+		default: // the world looks for ready tasks itself, and tells nobody
 		}
 	}
 }

@@ -272,7 +272,8 @@ func Trace(ctx context.Context, v store.Viewer, r Request, where dialect.Stateme
 	q := dialect.DuckDB.Quote
 	o.Extra = func(alias string) []feature.Expression {
 		return []feature.Expression{
-			{SQL: alias + "._seq", As: "__seq"}, {SQL: alias + ".__vis", As: "__vis"},
+			{SQL: alias + "._seq", As: "__seq"},
+			{SQL: alias + ".__vis", As: "__vis"},
 			{SQL: alias + "._known_at", As: "__known"},
 		}
 	}

@@ -152,7 +152,7 @@ func (w *Worker) report(ctx context.Context, start func(run.Grant)) error {
 func (w *Worker) take(ctx context.Context, a protocol.Answer, err error, start func(run.Grant)) error {
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it failed because we stop
 		}
 		w.Log.Warn("the server does not answer", "cause", err)
 		if !sleep(ctx, 100*time.Millisecond) {
@@ -194,7 +194,7 @@ func (w *Worker) acknowledge(ctx context.Context, grants []run.Grant, start func
 	if err != nil {
 		// They go back to work by themselves, or hello tells that we do not have them.
 		w.Log.Warn("grants not acknowledged", "grants", len(grants), "cause", err)
-		return nil //nolint:nilerr // the loop goes on
+		return nil
 	}
 	failpoint.Hit(failpoint.Acknowledged)
 	for _, g := range grants {

@@ -79,7 +79,7 @@ func FormatDuration(d time.Duration) string {
 	for _, unit := range durationUnits[1:] {
 		if count := d / unit.length; count > 0 {
 			fmt.Fprintf(&text, "%d%c", count, unit.letter)
-			d -= count * unit.length
+			d %= unit.length
 		}
 	}
 	if text.Len() == 0 {

@@ -159,8 +159,13 @@ func TestTheReportNamesMissingColumnsAndLeavesHiddenOnesOut(t *testing.T) {
 func TestContradictoryTypesAreInvalid(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []datatype.Type{
-		{}, {Kind: "int8"}, datatype.DecimalOf(39, 0), datatype.DecimalOf(3, 4), {Kind: datatype.Int32, Length: 3},
-		{Kind: datatype.Timestamp, Precision: 3}, {Kind: datatype.List}, {Kind: datatype.Struct},
+		{},
+		{Kind: "int8"},
+		datatype.DecimalOf(39, 0), datatype.DecimalOf(3, 4),
+		{Kind: datatype.Int32, Length: 3},
+		{Kind: datatype.Timestamp, Precision: 3},
+		{Kind: datatype.List},
+		{Kind: datatype.Struct},
 		datatype.StructOf(datatype.Field{Name: "a", Type: datatype.Of(datatype.Bool)}, datatype.Field{Name: "a", Type: datatype.Of(datatype.Bool)}),
 	} {
 		if err := bad.Validate(); err == nil {

@@ -74,7 +74,8 @@ func TestPromotionComparesWithTheChampion(t *testing.T) {
 		champion any
 		want     bool
 	}{
-		{0.62, nil, true}, {0.59, nil, false},
+		{0.62, nil, true},
+		{0.59, nil, false},
 		{0.62, map[string]float64{"auc": 0.625}, true},
 		{0.62, map[string]float64{"auc": 0.70}, false},
 	} {

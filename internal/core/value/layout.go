@@ -134,7 +134,7 @@ func (l *layout) read(text string, unit time.Duration) (moment, Flaw) {
 	var m moment
 	afternoon := 0
 	for _, p := range l.parts {
-		ok := true
+		var ok bool
 		switch p.letter {
 		case 0:
 			text, ok = strings.CutPrefix(text, p.literal)

@@ -19,7 +19,7 @@ type Reason struct {
 	Next  string // what to do, or when it goes on by itself
 }
 
-// Upstream: the task waits for others of its run.
+// Upstream says: the task waits for others of its run.
 func Upstream(names []string, since time.Time) Reason {
 	return Reason{
 		Text: fmt.Sprintf("waits for %s of the same run", list(names)), Since: since,
@@ -27,7 +27,7 @@ func Upstream(names []string, since time.Time) Reason {
 	}
 }
 
-// Window: the task waits until another pipeline's table covers a window.
+// Window says: the task waits until another pipeline's table covers a window.
 func Window(table string, w calendar.Window, producer string, since time.Time) Reason {
 	next := "nobody in the live project writes the table; give it a writer, or say wait: none"
 	if producer != "" {
@@ -36,7 +36,7 @@ func Window(table string, w calendar.Window, producer string, since time.Time) R
 	return Reason{Text: fmt.Sprintf("waits until %s covers %s", table, w), Since: since, Next: next}
 }
 
-// Turn: the run waits for earlier runs of its pipeline.
+// Turn says: the run waits for earlier runs of its pipeline.
 func Turn(running []string, since time.Time) Reason {
 	return Reason{
 		Text: fmt.Sprintf("waits its turn behind %s", list(running)), Since: since,
@@ -44,7 +44,7 @@ func Turn(running []string, since time.Time) Reason {
 	}
 }
 
-// Worker: the task is ready and no worker has taken it.
+// Worker says: the task is ready and no worker has taken it.
 func Worker(workers, slots, busy int, since time.Time) Reason {
 	r := Reason{Since: since, Next: "starts by itself when a slot is free"}
 	switch {
@@ -58,17 +58,17 @@ func Worker(workers, slots, busy int, since time.Time) Reason {
 	return r
 }
 
-// Backoff: the task rests between attempts.
+// Backoff says: the task rests between attempts.
 func Backoff(reason string, until time.Time) Reason {
 	return Reason{Text: "rests after " + reason, Next: "tries again by itself at " + until.UTC().Format(time.RFC3339)}
 }
 
-// Closing: the task's publish key is being closed.
+// Closing says: the task's publish key is being closed.
 func Closing() Reason {
 	return Reason{Text: "is being closed in its store, because an attempt of it may still have been publishing", Next: "ends by itself"}
 }
 
-// Paused: the pipeline is paused.
+// Paused says: the pipeline is paused.
 func Paused(by, note string, since time.Time) Reason {
 	text := "the pipeline is paused"
 	if by != "" {
@@ -80,22 +80,22 @@ func Paused(by, note string, since time.Time) Reason {
 	return Reason{Text: text, Since: since, Next: "goes on after: tidemill resume"}
 }
 
-// NotDue: the next slot has not come.
+// NotDue says: the next slot has not come.
 func NotDue(due time.Time, w calendar.Window) Reason {
 	return Reason{Text: fmt.Sprintf("is next due at %s, for the window %s", due.UTC().Format(time.RFC3339), w), Next: "starts by itself then"}
 }
 
-// NoSchedule: nobody but a person starts it.
+// NoSchedule says: nobody but a person starts it.
 func NoSchedule(pipeline string) Reason {
 	return Reason{Text: "has no schedule", Next: "starts with: tidemill run " + pipeline}
 }
 
-// Definition: the pipeline's files are broken.
+// Definition says: the pipeline's files are broken.
 func Definition(place, message string) Reason {
 	return Reason{Text: "its files have an error: " + place + ": " + message, Next: "mend the file; the last good version runs on"}
 }
 
-// Ended: how something ended.
+// Ended says: how something ended.
 func Ended(state, reason string, at time.Time, next string) Reason {
 	text := "ended " + state
 	if reason != "" {
@@ -104,7 +104,7 @@ func Ended(state, reason string, at time.Time, next string) Reason {
 	return Reason{Text: text, Since: at, Next: next}
 }
 
-// Running: it runs.
+// Running says: it runs.
 func Running(attempt int, since time.Time) Reason {
 	return Reason{Text: fmt.Sprintf("is running, attempt %d", attempt), Since: since}
 }

@@ -97,7 +97,7 @@ func (c *Client) part(ctx context.Context, texts []string, out []project.Lineage
 func (c *Client) child(ctx context.Context, texts []string, out []project.Lineage) (done int, reason string, err error) {
 	ctx, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
-	command := exec.CommandContext(ctx, c.executable, c.args...) //nolint:gosec // this program itself
+	command := exec.CommandContext(ctx, c.executable, c.args...)
 	command.Env = []string{}
 	command.WaitDelay = time.Second
 	var said bytes.Buffer

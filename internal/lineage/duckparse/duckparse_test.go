@@ -5,11 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"github.com/tidemill/tidemill/internal/core/fault"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tidemill/tidemill/internal/core/fault"
 
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/lineage"

@@ -70,9 +70,6 @@ func (q *session) raw(do func(*duckdb.Conn) error) error {
 	return q.conn.Raw(func(c any) error { return do(c.(*duckdb.Conn)) })
 }
 
-// errRollBack makes transact roll back without an error of its own.
-var errRollBack = errors.New("roll back")
-
 // transact runs do in a transaction and commits it. Conflicts with other
 // transactions are tried again, as a whole, with jitter. An error of COMMIT itself
 // that is no conflict is marked by *outcomeError.

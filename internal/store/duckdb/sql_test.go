@@ -111,7 +111,6 @@ func schema(fields ...any) datatype.Schema {
 var (
 	integer = datatype.Of(datatype.Int64)
 	instant = datatype.Of(datatype.TimestampTZ)
-	text    = datatype.Of(datatype.String)
 	table   = project.Table{Store: project.Warehouse, Schema: "raw", Name: "t"}
 )
 
@@ -236,7 +235,10 @@ func TestLargeAnswersComeInLargeBatches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range batches {
+		for _, err := range batches {
+			if err != nil {
+				t.Error(err)
+			}
 			break
 		}
 	}

@@ -158,7 +158,7 @@ func (l *load) page(ctx context.Context, r *result, number int64, yield func(arr
 		}
 	}()
 	l.mu.Lock()
-	err := error(fault.New(fault.Internal, "the load has ended"))
+	err := fault.New(fault.Internal, "the load has ended")
 	if l.q != nil {
 		_, err = r.read(ctx, l.q, number, batchRows, func(b arrow.RecordBatch, err error) bool {
 			b.Retain()

@@ -170,7 +170,7 @@ func (l *load) write(at **part, kind string, batch arrow.RecordBatch) error {
 		w, err := format.NewParquetWriter(write, visible.Schema())
 		if err != nil {
 			_ = write.CloseWithError(err)
-			<-p.done
+			<-p.done //nolint:errcheck // the first error is the one that matters
 			return err
 		}
 		p.writer = w
@@ -303,7 +303,7 @@ func (l *load) Abort(context.Context) error {
 	for _, p := range []*part{l.rows, l.quarantine} {
 		if p != nil {
 			_ = p.pipe.CloseWithError(fault.New(fault.Cancelled, "the load was given up"))
-			<-p.done
+			<-p.done //nolint:errcheck // the first error is the one that matters
 		}
 	}
 	l.remove()
