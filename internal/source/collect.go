@@ -62,7 +62,7 @@ func (v *version) collect() {
 			}
 			one.tasks = append(one.tasks, &task{pipeline: one, id: id, parsed: p, file: f, unread: p.unread})
 		case roleSet:
-			v.sets[p.name] = &set{parsed: p, file: name, out: project.FeatureSet{Name: p.name}, found: slices.Clone(p.problems)}
+			v.sets[p.name] = &set{parsed: p, file: f, out: project.FeatureSet{Name: p.name}, found: slices.Clone(p.problems)}
 		case roleTest:
 			v.fail(nil, p.problems...)
 		case roleStray:
@@ -84,7 +84,7 @@ func (v *version) collect() {
 	for id, files := range variants {
 		pipeline, _, _ := strings.Cut(id, "/")
 		for engine, f := range files {
-			v.fail([]string{pipeline}, problem.New(problem.BadName, problem.Place{File: f.path}, "name the file without the engine, or add the file that it is a variant of", "%s is the variant for %s of a task that is not there", f.path, engine))
+			v.fail([]string{pipeline}, problem.New(problem.BadName, problem.Place{File: f.Path}, "name the file without the engine, or add the file that it is a variant of", "%s is the variant for %s of a task that is not there", f.Path, engine))
 		}
 	}
 }
@@ -96,14 +96,14 @@ func (v *version) uniqueTasks(p *pipeline, variants map[string]map[string]*file)
 		first, twice := seen[t.id]
 		if !twice {
 			seen[t.id] = t
-			if files := variants[t.id]; files != nil && path.Ext(t.file.path) == ".sql" {
+			if files := variants[t.id]; files != nil && path.Ext(t.file.Path) == ".sql" {
 				t.variants = files
 				delete(variants, t.id)
 			}
 			return false
 		}
-		double := problem.New(problem.DuplicateTask, problem.Place{File: t.file.path}, "rename one of them", "the task %s is in two files", t.id)
-		double.Related = []problem.Note{{Place: problem.Place{File: first.file.path}, Message: "the other one"}}
+		double := problem.New(problem.DuplicateTask, problem.Place{File: t.file.Path}, "rename one of them", "the task %s is in two files", t.id)
+		double.Related = []problem.Note{{Place: problem.Place{File: first.file.Path}, Message: "the other one"}}
 		v.fail([]string{p.name}, double)
 		return true
 	})

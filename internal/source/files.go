@@ -294,3 +294,29 @@ type testFile struct {
 }
 
 type namedText = form.Named[form.Text]
+
+// operatorValue is a key of the operators with its value.
+type operatorValue struct {
+	name  string
+	value form.Any
+}
+
+// given returns the operators that a rule has.
+func (o operators) given() []operatorValue {
+	var out []operatorValue
+	for _, one := range []operatorValue{
+		{"mustBe", o.MustBe},
+		{"mustNotBe", o.MustNotBe},
+		{"mustBeGreaterThan", o.MustBeGreaterThan},
+		{"mustBeGreaterOrEqualTo", o.MustBeGreaterOrEqualTo},
+		{"mustBeLessThan", o.MustBeLessThan},
+		{"mustBeLessOrEqualTo", o.MustBeLessOrEqualTo},
+		{"mustBeBetween", o.MustBeBetween},
+		{"mustNotBeBetween", o.MustNotBeBetween},
+	} {
+		if one.value != nil {
+			out = append(out, one)
+		}
+	}
+	return out
+}

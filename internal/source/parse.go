@@ -8,7 +8,6 @@ import (
 
 	"github.com/tidemill/tidemill/internal/core/contract"
 	"github.com/tidemill/tidemill/internal/core/dialect"
-	"github.com/tidemill/tidemill/internal/core/pattern"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/source/form"
@@ -40,7 +39,6 @@ type parsed struct {
 	variant  string // x.redshift.sql: redshift
 	unread   bool   // the file could not be read: what it says is not known
 	sql      []string
-	answers  map[string]project.Lineage // of the SQL parser, by text; nil: not asked yet
 
 	contract contractFile
 	settings pipelineFile
@@ -73,6 +71,12 @@ type taskFile struct {
 	requires     form.Text
 	dependencies []form.Text
 	common       taskSettings
+}
+
+// content is a file as it was read.
+type content struct {
+	path string
+	data []byte
 }
 
 // roleOf tells what a file is for.
@@ -108,12 +112,14 @@ func roleOf(name string) (r role, pipeline, base string) {
 // carried are endings that may lie beside tasks without being one.
 var carried = []string{".md", ".txt", ".lock", ".toml"}
 
-func parseFile(f *file, options *Options) *parsed {
+// parseFile parses a file by its path.
+func parseFile(name string, data []byte, outside contract.Outside) *parsed {
+	f := &content{name, data}
 	p := &parsed{}
 	p.role, p.pipeline, p.name = roleOf(f.path)
 	switch p.role {
 	case roleContract:
-		p.parseContract(f, options)
+		p.parseContract(f, outside)
 	case rolePipeline:
 		p.decode(p.yaml(f), f.path, &p.settings)
 	case roleTask:
@@ -134,7 +140,7 @@ func parseFile(f *file, options *Options) *parsed {
 	return p
 }
 
-func (p *parsed) yaml(f *file) *tree.Node {
+func (p *parsed) yaml(f *content) *tree.Node {
 	n, found := tree.YAML(string(f.data), tree.In(f.path))
 	p.problems = append(p.problems, found...)
 	p.unread = n == nil && len(found) > 0
@@ -151,7 +157,7 @@ func (p *parsed) decode(n *tree.Node, name string, out any) {
 	p.references = append(p.references, d.References...)
 }
 
-func (p *parsed) parseContract(f *file, options *Options) {
+func (p *parsed) parseContract(f *content, outside contract.Outside) {
 	n := p.yaml(f)
 	if p.unread {
 		p.contract.names = odcs.TableNames(f.data)
@@ -168,7 +174,7 @@ func (p *parsed) parseContract(f *file, options *Options) {
 	if len(found.Errors()) > 0 {
 		return
 	}
-	tables, found := contract.Compile(doc, options.outside())
+	tables, found := contract.Compile(doc, outside)
 	p.problems = append(p.problems, found...)
 	p.contract.tables = tables
 }
@@ -176,7 +182,7 @@ func (p *parsed) parseContract(f *file, options *Options) {
 // kinds that later versions will know: a better answer than "unknown key".
 var laterKinds = []string{"wait", "http", "approve", "spark", "dbt"}
 
-func (p *parsed) parseTask(f *file) {
+func (p *parsed) parseTask(f *content) {
 	ending := path.Ext(f.path)
 	if code, ok := map[string]problem.Code{".sql": problem.BadSQL, ".py": problem.BadPython}[ending]; ok && !utf8.Valid(f.data) {
 		p.unread = true
@@ -199,7 +205,7 @@ func (p *parsed) parseTask(f *file) {
 	}
 }
 
-func (p *parsed) parseYAMLTask(f *file) {
+func (p *parsed) parseYAMLTask(f *content) {
 	n := p.yaml(f)
 	if p.unread {
 		return
@@ -254,7 +260,7 @@ func (p *parsed) parseYAMLTask(f *file) {
 	}
 }
 
-func (p *parsed) parseSQL(f *file) {
+func (p *parsed) parseSQL(f *content) {
 	text := string(f.data)
 	n, found := sqlSettings(f.path, text)
 	p.problems = append(p.problems, found...)
@@ -280,7 +286,7 @@ type scriptFile struct {
 	Tool         form.Any    `key:"tool" doc:"Settings of tools; ours stand under [tool.tidemill]."`
 }
 
-func (p *parsed) parsePython(f *file) {
+func (p *parsed) parsePython(f *content) {
 	block, found := pythonScript(f.path, string(f.data))
 	p.problems = append(p.problems, found...)
 	p.task.kind = project.KindPython
@@ -305,10 +311,40 @@ func (p *parsed) parsePython(f *file) {
 	p.task.promote, p.task.lock = b.Promote, b.Lock
 }
 
-// outside is what contracts need from beyond the core.
-func (o *Options) outside() contract.Outside {
-	return contract.Outside{Zone: loadZone, Pattern: o.Pattern}
+// texts returns the SQL of a file.
+func (p *parsed) texts() []string {
+	var out []string
+	switch p.role {
+	case roleTask:
+		if p.task.kind == project.KindSQL {
+			out = append(out, p.task.sql)
+		}
+		if p.task.check != nil {
+			for _, r := range p.task.check.Rules {
+				if r.Query.Given {
+					out = append(out, r.Query.V)
+				}
+			}
+		}
+	case roleSet:
+		if p.set.Spine.Given {
+			out = append(out, p.set.Spine.V)
+		}
+		if p.set.Label != nil && p.set.Label.SQL.Given {
+			out = append(out, p.set.Label.SQL.V)
+		}
+		for _, f := range p.set.Features {
+			if f.Expr.Given {
+				out = append(out, exprPrefix+f.Expr.V+exprSuffix)
+			}
+		}
+	default:
+	}
+	return out
 }
 
-// Pattern prepares patterns that need more than RE2.
-type Pattern = func(ecma string) (pattern.Matcher, error)
+// An expression is parsed as the only column of a SELECT.
+const (
+	exprPrefix = "SELECT ("
+	exprSuffix = "\n)"
+)

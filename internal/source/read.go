@@ -14,8 +14,10 @@ import (
 
 	"github.com/tidemill/tidemill/internal/core/contract"
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/pattern"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/folder"
 )
 
 // Base is the environment that needs no name: the laptop's.
@@ -76,11 +78,20 @@ func Read(ctx context.Context, dir string, options Options) (*Result, error) {
 	return NewReader(dir, options).Read(ctx)
 }
 
+// file is a file of the project with what was made of the same content before.
+type file struct {
+	*folder.File
+	parsed    *parsed
+	signature *Signature                 // of a Python task
+	answers   map[string]project.Lineage // of the SQL parser, by text; nil: not asked yet
+}
+
 // Reader reads a folder again and again, each time only what changed. It is not
 // safe for concurrent use.
 type Reader struct {
 	dir      string
 	options  Options
+	scanned  map[string]*folder.File
 	files    map[string]*file
 	last     *Result  // of the files, if they can be taken for the same again
 	includes []string // of the last result
@@ -102,67 +113,80 @@ func (r *Reader) Read(ctx context.Context) (*Result, error) {
 		return nil, fault.New(fault.NotFound, "open the project folder: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	s, err := scanFolder(ctx, root, r.files)
+	s, err := folder.Read(ctx, root, r.scanned)
 	if err != nil {
 		return nil, fmt.Errorf("read the project folder: %w", err)
 	}
-	top := s.files[projectName]
+	top := s.Files[folder.ProjectName]
 	if top == nil {
-		p := problem.New(problem.NoProject, problem.Place{File: projectName}, "run tidemill init, or go to a folder that has one", "there is no tidemill.yaml in %s", r.dir)
-		return &Result{Problems: append(s.found, p), Refused: true}, nil
+		p := problem.New(problem.NoProject, problem.Place{File: folder.ProjectName}, "run tidemill init, or go to a folder that has one", "there is no tidemill.yaml in %s", r.dir)
+		return &Result{Problems: append(s.Found, p), Refused: true}, nil
 	}
 	if r.unchanged(s) {
 		return r.last, nil
 	}
 	r.last = nil
-	v := newVersion(&r.options, s.files, s.found)
+	v := newVersion(&r.options, s.Found)
 	v.readProject(top)
-	s.found = nil
+	s.Found = nil
 	patterns, at := v.includes()
-	s.include(patterns, at)
-	v.stray = append(v.stray, s.found...)
-	v.names = slices.Sorted(maps.Keys(s.files))
-	if err := r.parse(ctx, s.files, v.names); err != nil {
+	s.Include(patterns, at)
+	v.stray = append(v.stray, s.Found...)
+	r.take(s)
+	v.files, v.names = r.files, slices.Sorted(maps.Keys(r.files))
+	if err := r.parse(ctx, v.names); err != nil {
 		return nil, err
 	}
-	r.files = s.files
 	if err := v.ask(ctx); err != nil {
 		return nil, err
 	}
 	result := v.result()
-	if !v.silent && len(s.found) == 0 && len(v.stray) == 0 {
+	if !v.silent && len(v.stray) == 0 {
 		r.last, r.includes = result, patterns
 	}
 	return result, nil
 }
 
+// take keeps what was made of files whose content is the same.
+func (r *Reader) take(s *folder.Scan) {
+	old := r.files
+	r.scanned, r.files = s.Files, make(map[string]*file, len(s.Files))
+	for name, one := range s.Files {
+		f := &file{File: one}
+		if was := old[name]; was != nil && was.Hash == one.Hash {
+			f.parsed, f.signature, f.answers = was.parsed, was.signature, was.answers
+		}
+		r.files[name] = f
+	}
+}
+
 // unchanged reports whether a scan, with what include: brings in, found the files
 // of the last one as they were.
-func (r *Reader) unchanged(s *scan) bool {
-	old := r.files[projectName]
-	if r.last == nil || old == nil || old.hash != s.files[projectName].hash || len(s.found) > 0 {
+func (r *Reader) unchanged(s *folder.Scan) bool {
+	old := r.files[folder.ProjectName]
+	if r.last == nil || old == nil || old.Hash != s.Files[folder.ProjectName].Hash || len(s.Found) > 0 {
 		return false
 	}
-	s.include(r.includes, func(int) problem.Place { return problem.Place{} })
-	if len(s.found) > 0 || len(s.files) != len(r.files) {
-		s.found = nil // said again with its place
+	s.Include(r.includes, func(int) problem.Place { return problem.Place{} })
+	if len(s.Found) > 0 || len(s.Files) != len(r.files) {
+		s.Found = nil // said again with its place
 		return false
 	}
-	for name, f := range s.files {
-		if old := r.files[name]; old != f && (old == nil || old.hash != f.hash) {
+	for name, f := range s.Files {
+		if old := r.files[name]; old == nil || old.File != f && old.Hash != f.Hash {
 			return false
 		}
 	}
 	// Files that were only touched need not be read again next time.
-	r.files = s.files
+	r.scanned = s.Files
 	return true
 }
 
 // parse parses the files that were not parsed before.
-func (r *Reader) parse(ctx context.Context, files map[string]*file, names []string) error {
+func (r *Reader) parse(ctx context.Context, names []string) error {
 	var open []*file
 	for _, name := range names {
-		if f := files[name]; f.parsed == nil && name != projectName {
+		if f := r.files[name]; f.parsed == nil && name != folder.ProjectName {
 			open = append(open, f)
 		}
 	}
@@ -174,7 +198,7 @@ func (r *Reader) parse(ctx context.Context, files map[string]*file, names []stri
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
-				open[i].parsed = parseFile(open[i], &r.options)
+				open[i].parsed = parseFile(open[i].Path, open[i].Data, r.options.outside())
 			}
 			return nil
 		})
@@ -195,3 +219,11 @@ func loadZone(name string) (*time.Location, error) {
 	zones.Store(name, z)
 	return z, nil
 }
+
+// outside is what contracts need from beyond the core.
+func (o *Options) outside() contract.Outside {
+	return contract.Outside{Zone: loadZone, Pattern: o.Pattern}
+}
+
+// Pattern prepares patterns that need more than RE2.
+type Pattern = func(ecma string) (pattern.Matcher, error)

@@ -21,16 +21,16 @@ type query struct {
 	at           func(offset int) problem.Place
 }
 
-func (p *parsed) query(t form.Text) query {
-	return query{t.V, dialect.Statement{SQL: t.V}.Placeholders(), p.answers, func(offset int) problem.Place { return t.Node.At(offset) }}
+func (f *file) query(t form.Text) query {
+	return query{t.V, dialect.Statement{SQL: t.V}.Placeholders(), f.answers, func(offset int) problem.Place { return t.Node.At(offset) }}
 }
 
 func queryOfFile(f *file) query {
 	text := f.parsed.task.sql
-	return query{text, f.parsed.task.placeholders, f.parsed.answers, func(offset int) problem.Place {
+	return query{text, f.parsed.task.placeholders, f.answers, func(offset int) problem.Place {
 		before := text[:min(max(offset, 0), len(text))]
 		return problem.Place{
-			File: f.path, Line: strings.Count(before, "\n") + 1,
+			File: f.Path, Line: strings.Count(before, "\n") + 1,
 			Column: utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1,
 		}
 	}}
@@ -141,7 +141,7 @@ func (v *version) buildReads(t *task) {
 		v.addRead(t, found{t.out.Check.Table, in.check.Table.Place}, readOptions{})
 		for _, r := range in.check.Rules {
 			if r.Query.Given && !t.out.Check.Table.IsZero() {
-				tables, bad := v.parsedSQL(t.parsed.query(r.Query), t.out.Check.Table.Store, t.out.Params, len(in.common.Reads) > 0)
+				tables, bad := v.parsedSQL(t.file.query(r.Query), t.out.Check.Table.Store, t.out.Params, len(in.common.Reads) > 0)
 				v.queryReads(t, tables, bad, declared)
 			}
 		}
@@ -150,7 +150,7 @@ func (v *version) buildReads(t *task) {
 			v.addRead(t, found{t.out.Move.FromTable, in.move.From.Place}, readOptions{})
 		}
 		if in.move.Query.Given {
-			q := t.parsed.query(in.move.Query)
+			q := t.file.query(in.move.Query)
 			for _, name := range q.placeholders {
 				if one := unknownPlaceholder(q, name, t.out.Params); one != nil {
 					v.fail([]string{t.pipeline.name}, *one)
@@ -173,10 +173,10 @@ func (v *version) queryReads(t *task, tables []found, bad problem.List, declared
 // variant takes the text for the target's engine where there is one.
 func (v *version) variant(t *task, store string) {
 	if f := t.variants[v.kind(store).name]; f != nil {
-		_, bad := sqlSettings(f.path, string(f.data))
+		_, bad := sqlSettings(f.Path, string(f.Data))
 		v.fail([]string{t.pipeline.name}, bad...)
-		t.out.SQL.Text = statement(string(f.data))
-		t.out.File = f.path
+		t.out.SQL.Text = statement(string(f.Data))
+		t.out.File = f.Path
 	}
 }
 
@@ -296,7 +296,7 @@ func (v *version) mentioned(text string) bool {
 			if !t.unread {
 				continue
 			}
-			if strings.ToLower(t.pipeline.name+"."+t.parsed.name) == text || strings.Contains(strings.ToLower(string(t.file.data)), text) {
+			if strings.ToLower(t.pipeline.name+"."+t.parsed.name) == text || strings.Contains(strings.ToLower(string(t.file.Data)), text) {
 				return true
 			}
 		}

@@ -21,7 +21,7 @@ func (v *version) buildSets() {
 	for _, name := range slices.Sorted(maps.Keys(v.sets)) {
 		s := v.sets[name]
 		if !form.IsName(name) {
-			s.bad(problem.BadName, problem.Place{File: s.file}, "rename the file: a-z, 0-9 and _, beginning with a letter", "%q cannot be a feature set's name", name)
+			s.bad(problem.BadName, problem.Place{File: s.file.Path}, "rename the file: a-z, 0-9 and _, beginning with a letter", "%q cannot be a feature set's name", name)
 		}
 		if !s.parsed.unread {
 			v.buildSet(s)
@@ -35,15 +35,15 @@ func (v *version) buildSet(s *set) {
 	s.out.Params, bad = params(in.Params)
 	s.found = append(s.found, bad...)
 	s.out.Spine, s.out.Key, s.out.At = statement(in.Spine.V), texts(in.Key), in.At.V
-	s.out.Place = problem.Place{File: s.file, Line: 1, Column: 1}
+	s.out.Place = problem.Place{File: s.file.Path, Line: 1, Column: 1}
 	if in.Spine.Given {
-		s.spine, bad = v.parsedSQL(s.parsed.query(in.Spine), project.Warehouse, s.out.Params, false)
+		s.spine, bad = v.parsedSQL(s.file.query(in.Spine), project.Warehouse, s.out.Params, false)
 		s.found = append(s.found, bad...)
 	}
 	if l := in.Label; l != nil {
 		s.out.Label = &project.Label{SQL: statement(l.SQL.V), Column: l.Column.V, KnownAt: l.KnownAt.V}
 		if l.SQL.Given {
-			s.label, bad = v.parsedSQL(s.parsed.query(l.SQL), project.Warehouse, s.out.Params, false)
+			s.label, bad = v.parsedSQL(s.file.query(l.SQL), project.Warehouse, s.out.Params, false)
 			s.found = append(s.found, bad...)
 		}
 	}
@@ -156,7 +156,7 @@ func (v *version) featureTable(s *set, in *setFeature, table project.Table) {
 
 // expression checks that an SQL expression is one.
 func (v *version) expression(s *set, text form.Text) {
-	q := query{exprPrefix + text.V + exprSuffix, dialect.Statement{SQL: text.V}.Placeholders(), s.parsed.answers, func(offset int) problem.Place { return text.Node.At(offset - len(exprPrefix)) }}
+	q := query{exprPrefix + text.V + exprSuffix, dialect.Statement{SQL: text.V}.Placeholders(), s.file.answers, func(offset int) problem.Place { return text.Node.At(offset - len(exprPrefix)) }}
 	tables, bad := v.parsedSQL(q, project.Warehouse, s.out.Params, false)
 	s.found = append(s.found, bad...)
 	if len(tables) > 0 {

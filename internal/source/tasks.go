@@ -22,9 +22,9 @@ func (v *version) buildTask(t *task) {
 	p := t.parsed
 	in := &p.task
 	t.out = project.Task{
-		Name: p.name, Kind: in.kind, File: t.file.path, Place: problem.Place{File: t.file.path, Line: 1, Column: 1},
+		Name: p.name, Kind: in.kind, File: t.file.Path, Place: problem.Place{File: t.file.Path, Line: 1, Column: 1},
 		About: in.common.Description.V, Previous: in.common.AfterPrevious.V, When: in.common.When.V, RetryIf: in.common.RetryIf.V,
-		Digest: hex.EncodeToString(t.file.hash[:]), Origins: make(map[string]project.Origin, 5),
+		Digest: hex.EncodeToString(t.file.Hash[:]), Origins: make(map[string]project.Origin, 5),
 	}
 	if t.unread {
 		return
@@ -115,7 +115,7 @@ func (v *version) buildPython(t *task) {
 		out.Dependencies = append(out.Dependencies, d.V)
 	}
 	if in.lock.Given {
-		lock := path.Join(path.Dir(t.file.path), in.lock.V)
+		lock := path.Join(path.Dir(t.file.Path), in.lock.V)
 		if v.files[lock] == nil {
 			t.fail(v, problem.BadPath, in.lock.Place, "the path is seen from the task's folder", "there is no file %s in the project", lock)
 		}
@@ -139,12 +139,12 @@ func (v *version) buildPython(t *task) {
 
 // signatureOf takes the typed arguments of the task's function as params.
 func (v *version) signatureOf(t *task) {
-	s, ok := v.signature[t.file.path]
+	s, ok := v.signature[t.file.Path]
 	if !ok {
 		return
 	}
 	at := func(position [2]int) problem.Place {
-		return problem.Place{File: t.file.path, Line: max(position[0], 1), Column: max(position[1], 1)}
+		return problem.Place{File: t.file.Path, Line: max(position[0], 1), Column: max(position[1], 1)}
 	}
 	switch {
 	case s.Error != "" && s.Syntax:
@@ -190,31 +190,6 @@ func (v *version) buildCommand(t *task) {
 		out.Env[e.Key.V] = e.Item.V
 	}
 	t.out.Command = out
-}
-
-// named is a key of the operators with its value.
-type operatorValue struct {
-	name  string
-	value form.Any
-}
-
-func (o operators) given() []operatorValue {
-	var out []operatorValue
-	for _, one := range []operatorValue{
-		{"mustBe", o.MustBe},
-		{"mustNotBe", o.MustNotBe},
-		{"mustBeGreaterThan", o.MustBeGreaterThan},
-		{"mustBeGreaterOrEqualTo", o.MustBeGreaterOrEqualTo},
-		{"mustBeLessThan", o.MustBeLessThan},
-		{"mustBeLessOrEqualTo", o.MustBeLessOrEqualTo},
-		{"mustBeBetween", o.MustBeBetween},
-		{"mustNotBeBetween", o.MustNotBeBetween},
-	} {
-		if one.value != nil {
-			out = append(out, one)
-		}
-	}
-	return out
 }
 
 func (v *version) buildCheck(t *task) {

@@ -15,6 +15,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/expr"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/folder"
 	"github.com/tidemill/tidemill/internal/source/form"
 	"github.com/tidemill/tidemill/internal/source/tree"
 )
@@ -87,7 +88,7 @@ type read struct {
 // set is a feature set in the making.
 type set struct {
 	parsed *parsed
-	file   string
+	file   *file
 	out    project.FeatureSet
 	spine  []found
 	label  []found
@@ -101,9 +102,9 @@ type found struct {
 	place problem.Place
 }
 
-func newVersion(options *Options, files map[string]*file, stray problem.List) *version {
+func newVersion(options *Options, stray problem.List) *version {
 	return &version{
-		options: options, files: files, stray: stray,
+		options: options, stray: stray,
 		schedules: map[string]scheduleFile{}, stores: map[string]*project.Store{}, secrets: map[string]bool{},
 		channels: map[string]bool{}, contracts: map[string]*binding{}, sets: map[string]*set{},
 		writers: map[string][]*task{}, models: map[string][]*task{},
@@ -152,8 +153,8 @@ func suggest(word string, candidates []string, otherwise string) string {
 }
 
 // readProject reads tidemill.yaml with the overlay of the environment.
-func (v *version) readProject(f *file) {
-	root, found := tree.YAML(string(f.data), tree.In(f.path))
+func (v *version) readProject(f *folder.File) {
+	root, found := tree.YAML(string(f.Data), tree.In(f.Path))
 	v.refuse(found...)
 	if root == nil && len(found) > 0 {
 		v.unread = true
@@ -161,12 +162,12 @@ func (v *version) readProject(f *file) {
 	}
 	decode := func(n *tree.Node, out any) *form.Decoder {
 		d := &form.Decoder{}
-		d.Decode(n, f.path, out)
+		d.Decode(n, f.Path, out)
 		v.refuse(d.Problems...)
 		return d
 	}
 	if root == nil {
-		root = &tree.Node{Kind: tree.Map, Place: problem.Place{File: f.path, Line: 1, Column: 1}}
+		root = &tree.Node{Kind: tree.Map, Place: problem.Place{File: f.Path, Line: 1, Column: 1}}
 	}
 	decode(root, &v.top)
 	// What one environment says is nothing that another one needs to have.
@@ -214,7 +215,7 @@ func (v *version) environment(root *tree.Node) *tree.Node {
 				names = append(names, e.Key)
 			}
 		}
-		at := problem.Place{File: projectName, Line: 1, Column: 1}
+		at := problem.Place{File: folder.ProjectName, Line: 1, Column: 1}
 		if e, ok := root.Entry("environments"); ok {
 			at = e.Place
 		}
@@ -346,7 +347,7 @@ func (v *version) ask(ctx context.Context) error {
 	if v.options.Signatures != nil && len(scripts) > 0 {
 		bodies := make([]string, len(scripts))
 		for i, name := range scripts {
-			bodies[i] = string(v.files[name].data)
+			bodies[i] = string(v.files[name].Data)
 		}
 		answers, err := v.options.Signatures.Signatures(ctx, bodies)
 		if ctx.Err() != nil {
@@ -375,14 +376,14 @@ func (v *version) ask(ctx context.Context) error {
 func (v *version) askSQL(ctx context.Context) error {
 	var list []string
 	known := map[string]int{}
-	var open []*parsed
+	var open []*file
 	for _, name := range v.names {
-		p := v.files[name].parsed
-		if p == nil || len(p.sql) == 0 || p.answers != nil {
+		f := v.files[name]
+		if f.parsed == nil || len(f.parsed.sql) == 0 || f.answers != nil {
 			continue
 		}
-		open = append(open, p)
-		for _, t := range p.sql {
+		open = append(open, f)
+		for _, t := range f.parsed.sql {
 			if _, ok := known[t]; !ok {
 				known[t] = len(list)
 				list = append(list, t)
@@ -396,11 +397,11 @@ func (v *version) askSQL(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range open {
-		p.answers = make(map[string]project.Lineage, len(p.sql))
-		for _, t := range p.sql {
+	for _, f := range open {
+		f.answers = make(map[string]project.Lineage, len(f.parsed.sql))
+		for _, t := range f.parsed.sql {
 			a := answers[known[t]]
-			p.answers[t] = a
+			f.answers[t] = a
 			v.silent = v.silent || a.Fault != nil && a.Fault.Kind == project.FaultParser
 		}
 	}
@@ -410,56 +411,15 @@ func (v *version) askSQL(ctx context.Context) error {
 // forget lets files be asked about again whose texts the parser gave no answer to.
 func (v *version) forget() {
 	for _, name := range v.names {
-		p := v.files[name].parsed
-		if p == nil {
-			continue
-		}
-		for _, a := range p.answers {
+		f := v.files[name]
+		for _, a := range f.answers {
 			if a.Fault != nil && a.Fault.Kind == project.FaultParser {
-				p.answers = nil
+				f.answers = nil
 				break
 			}
 		}
 	}
 }
-
-// texts returns the SQL of a file.
-func (p *parsed) texts() []string {
-	var out []string
-	switch p.role {
-	case roleTask:
-		if p.task.kind == project.KindSQL {
-			out = append(out, p.task.sql)
-		}
-		if p.task.check != nil {
-			for _, r := range p.task.check.Rules {
-				if r.Query.Given {
-					out = append(out, r.Query.V)
-				}
-			}
-		}
-	case roleSet:
-		if p.set.Spine.Given {
-			out = append(out, p.set.Spine.V)
-		}
-		if p.set.Label != nil && p.set.Label.SQL.Given {
-			out = append(out, p.set.Label.SQL.V)
-		}
-		for _, f := range p.set.Features {
-			if f.Expr.Given {
-				out = append(out, exprPrefix+f.Expr.V+exprSuffix)
-			}
-		}
-	default:
-	}
-	return out
-}
-
-// An expression is parsed as the only column of a SELECT.
-const (
-	exprPrefix = "SELECT ("
-	exprSuffix = "\n)"
-)
 
 // result resolves everything and leaves out what is broken.
 func (v *version) result() *Result {
@@ -507,7 +467,7 @@ func (v *version) each(work func(*pipeline)) {
 func (v *version) assemble(tests []Test) *Result {
 	r := &Result{Files: make(map[string][]byte, len(v.files)), Tests: tests, Refused: v.refused}
 	for name, f := range v.files {
-		r.Files[name] = f.data
+		r.Files[name] = f.Data
 	}
 	for _, p := range v.pipelines {
 		if v.broken[p.name] {

@@ -1,4 +1,10 @@
-package source
+// Package folder takes the files of a project from disk: those that make a
+// bundle, each read once for as long as nothing says that it changed.
+//
+// What it guarantees: nothing outside of the project folder is read, whatever
+// links lie in it; every file has a limit; what cannot be taken is a problem with
+// a place, and no error. It must not know what a file says.
+package folder
 
 import (
 	"context"
@@ -33,41 +39,39 @@ const (
 // else changed: clocks of file systems are coarse.
 const racy = 2 * time.Second
 
-const projectName = "tidemill.yaml"
+// ProjectName is the file that makes a folder a project.
+const ProjectName = "tidemill.yaml"
 
 // folders are what a bundle holds beside tidemill.yaml and include:.
 var folders = []string{"contracts", "features", "lib", "pipelines", "tests"}
 
-// file is one file of the project as it was read.
-type file struct {
-	path    string
-	data    []byte
-	hash    [sha256.Size]byte
+// File is one file of the project as it was read.
+type File struct {
+	Path    string
+	Data    []byte
+	Hash    [sha256.Size]byte
 	size    int64
 	changed time.Time
 	read    time.Time
-	// What was made of the same content before.
-	parsed    *parsed
-	signature *Signature
 }
 
-// scan holds the files of a folder between two looks at it.
-type scan struct {
+// Scan is what a look at a folder found.
+type Scan struct {
 	root  *os.Root
-	known map[string]*file
-	files map[string]*file
+	known map[string]*File
+	Files map[string]*File // by path
 	bytes int64
-	found problem.List
+	Found problem.List
 }
 
-func (s *scan) add(code problem.Code, name, remedy, format string, args ...any) {
-	s.found = append(s.found, problem.New(code, problem.Place{File: name}, remedy, format, args...))
+func (s *Scan) add(code problem.Code, name, remedy, format string, args ...any) {
+	s.Found = append(s.Found, problem.New(code, problem.Place{File: name}, remedy, format, args...))
 }
 
-// scanFolder reads what changed since known was read.
-func scanFolder(ctx context.Context, root *os.Root, known map[string]*file) (*scan, error) {
-	s := &scan{root: root, known: known, files: make(map[string]*file, len(known))}
-	if err := s.one(projectName, nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// Read reads what changed since known was read.
+func Read(ctx context.Context, root *os.Root, known map[string]*File) (*Scan, error) {
+	s := &Scan{root: root, known: known, Files: make(map[string]*File, len(known))}
+	if err := s.one(ProjectName, nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	for _, folder := range folders {
@@ -86,15 +90,15 @@ func scanFolder(ctx context.Context, root *os.Root, known map[string]*file) (*sc
 
 // wide reads the folders in a folder side by side: a project has hundreds of
 // pipelines and few of anything else.
-func (s *scan) wide(ctx context.Context, name string) error {
+func (s *Scan) wide(ctx context.Context, name string) error {
 	entries, err := s.entries(name)
 	if err != nil {
 		return err
 	}
-	parts := make([]*scan, min(runtime.GOMAXPROCS(0), len(entries)))
+	parts := make([]*Scan, min(runtime.GOMAXPROCS(0), len(entries)))
 	group, ctx := errgroup.WithContext(ctx)
 	for w := range parts {
-		part := &scan{root: s.root, known: s.known, files: map[string]*file{}}
+		part := &Scan{root: s.root, known: s.known, Files: map[string]*File{}}
 		parts[w] = part
 		group.Go(func() error {
 			for i := w; i < len(entries); i += len(parts) {
@@ -109,15 +113,15 @@ func (s *scan) wide(ctx context.Context, name string) error {
 		return err
 	}
 	for _, part := range parts {
-		maps.Copy(s.files, part.files)
-		s.found = append(s.found, part.found...)
+		maps.Copy(s.Files, part.Files)
+		s.Found = append(s.Found, part.Found...)
 		s.bytes += part.bytes
 	}
 	return s.bounds()
 }
 
-func (s *scan) bounds() error {
-	if len(s.files) > maxFiles || s.bytes > maxBundle {
+func (s *Scan) bounds() error {
+	if len(s.Files) > maxFiles || s.bytes > maxBundle {
 		return fault.New(fault.Invalid, "the project has more than %d files or %d MiB; landing folders and data do not belong into it", maxFiles, maxBundle>>20)
 	}
 	return nil
@@ -129,7 +133,7 @@ func skipped(name string) bool {
 		strings.HasSuffix(name, "~") || strings.HasPrefix(name, "#")
 }
 
-func (s *scan) folder(ctx context.Context, name string, depth int) error {
+func (s *Scan) folder(ctx context.Context, name string, depth int) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -150,7 +154,7 @@ func (s *scan) folder(ctx context.Context, name string, depth int) error {
 }
 
 // entries returns what lies in a folder, sorted.
-func (s *scan) entries(name string) ([]fs.DirEntry, error) {
+func (s *Scan) entries(name string) ([]fs.DirEntry, error) {
 	f, err := s.root.Open(name)
 	if err != nil {
 		return nil, s.unreadable(name, err)
@@ -166,7 +170,7 @@ func (s *scan) entries(name string) ([]fs.DirEntry, error) {
 	return entries, nil
 }
 
-func (s *scan) entry(ctx context.Context, folder string, e fs.DirEntry, depth int) error {
+func (s *Scan) entry(ctx context.Context, folder string, e fs.DirEntry, depth int) error {
 	if skipped(e.Name()) {
 		return nil
 	}
@@ -189,7 +193,7 @@ func (s *scan) entry(ctx context.Context, folder string, e fs.DirEntry, depth in
 }
 
 // unreadable reports a folder or file that is there but cannot be read.
-func (s *scan) unreadable(name string, err error) error {
+func (s *Scan) unreadable(name string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -207,7 +211,7 @@ func reason(err error) string {
 }
 
 // link follows a symbolic link to a file inside the project.
-func (s *scan) link(name string) error {
+func (s *Scan) link(name string) error {
 	info, err := s.root.Stat(name)
 	switch {
 	case err != nil:
@@ -230,7 +234,7 @@ func parsedName(name string) bool {
 }
 
 // one takes a file in, from memory if nothing says that it changed.
-func (s *scan) one(name string, entry fs.DirEntry) error {
+func (s *Scan) one(name string, entry fs.DirEntry) error {
 	var info fs.FileInfo
 	var err error
 	if entry != nil {
@@ -251,16 +255,16 @@ func (s *scan) one(name string, entry fs.DirEntry) error {
 	}
 	f := s.known[name]
 	if f == nil || f.size != info.Size() || !f.changed.Equal(info.ModTime()) || f.read.Sub(f.changed) < racy {
-		if f, err = s.load(name, info, limit, f); f == nil || err != nil {
+		if f, err = s.load(name, info, limit); f == nil || err != nil {
 			return err
 		}
 	}
 	s.bytes += f.size
-	s.files[name] = f
+	s.Files[name] = f
 	return s.bounds()
 }
 
-func (s *scan) load(name string, info fs.FileInfo, limit int64, old *file) (*file, error) {
+func (s *Scan) load(name string, info fs.FileInfo, limit int64) (*File, error) {
 	now := time.Now()
 	r, err := s.root.Open(name)
 	if err != nil {
@@ -275,18 +279,15 @@ func (s *scan) load(name string, info fs.FileInfo, limit int64, old *file) (*fil
 		s.add(problem.TooLarge, name, "", "%s has more than %d bytes", name, limit)
 		return nil, nil
 	}
-	f := &file{path: name, data: data, hash: sha256.Sum256(data), size: info.Size(), changed: info.ModTime(), read: now}
-	if old != nil && old.hash == f.hash {
-		f.parsed, f.signature = old.parsed, old.signature
-	}
+	f := &File{Path: name, Data: data, Hash: sha256.Sum256(data), size: info.Size(), changed: info.ModTime(), read: now}
 	return f, nil
 }
 
-// include takes in what include: names.
-func (s *scan) include(patterns []string, at func(i int) problem.Place) {
+// Include takes in what include: names.
+func (s *Scan) Include(patterns []string, at func(i int) problem.Place) {
 	for i, p := range patterns {
 		bad := func(remedy, format string, args ...any) {
-			s.found = append(s.found, problem.New(problem.BadPath, at(i), remedy, format, args...))
+			s.Found = append(s.Found, problem.New(problem.BadPath, at(i), remedy, format, args...))
 		}
 		if !fs.ValidPath(p) || p == "." {
 			bad("write a path below the project folder, with /", "%q is no path inside the project", p)
