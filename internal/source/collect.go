@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/file"
 	"github.com/tidemill/tidemill/internal/source/form"
 )
 
@@ -33,41 +34,41 @@ func (v *version) collect() {
 		}
 		return byName[name]
 	}
-	variants := map[string]map[string]*file{} // pipeline/task → engine → file
+	variants := map[string]map[string]*entry{} // pipeline/task → engine → file
 	for _, name := range v.names {
 		f := v.files[name]
 		p := f.parsed
 		if p == nil {
 			continue
 		}
-		switch p.role {
-		case rolePipeline:
-			one := get(p.pipeline)
+		switch p.Role {
+		case file.RolePipeline:
+			one := get(p.Pipeline)
 			if one.out.Place.File != "" {
-				v.fail([]string{p.pipeline}, problem.New(problem.DuplicateTask, problem.Place{File: name}, "keep one of them", "the pipeline has two settings files"))
+				v.fail([]string{p.Pipeline}, problem.New(problem.DuplicateTask, problem.Place{File: name}, "keep one of them", "the pipeline has two settings files"))
 			}
-			one.settings = p.settings
+			one.settings = p.Settings
 			one.out.Place = problem.Place{File: name, Line: 1, Column: 1}
-			v.fail([]string{p.pipeline}, p.problems...)
-		case roleTask:
-			one := get(p.pipeline)
-			v.fail([]string{p.pipeline}, p.problems...)
-			id := p.pipeline + "/" + p.name
-			if p.variant != "" {
+			v.fail([]string{p.Pipeline}, p.Problems...)
+		case file.RoleTask:
+			one := get(p.Pipeline)
+			v.fail([]string{p.Pipeline}, p.Problems...)
+			id := p.Pipeline + "/" + p.Name
+			if p.Variant != "" {
 				if variants[id] == nil {
-					variants[id] = map[string]*file{}
+					variants[id] = map[string]*entry{}
 				}
-				variants[id][p.variant] = f
+				variants[id][p.Variant] = f
 				continue
 			}
-			one.tasks = append(one.tasks, &task{pipeline: one, id: id, parsed: p, file: f, unread: p.unread})
-		case roleSet:
-			v.sets[p.name] = &set{parsed: p, file: f, out: project.FeatureSet{Name: p.name}, found: slices.Clone(p.problems)}
-		case roleTest:
-			v.fail(nil, p.problems...)
-		case roleStray:
-			v.fail(nil, p.problems...)
-		case roleContract, roleOther:
+			one.tasks = append(one.tasks, &task{pipeline: one, id: id, parsed: p, file: f, unread: p.Unread})
+		case file.RoleSet:
+			v.sets[p.Name] = &set{parsed: p, file: f, out: project.FeatureSet{Name: p.Name}, found: slices.Clone(p.Problems)}
+		case file.RoleTest:
+			v.fail(nil, p.Problems...)
+		case file.RoleStray:
+			v.fail(nil, p.Problems...)
+		case file.RoleContract, file.RoleOther:
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
@@ -90,7 +91,7 @@ func (v *version) collect() {
 }
 
 // uniqueTasks leaves one task of each name, and gives variants to their tasks.
-func (v *version) uniqueTasks(p *pipeline, variants map[string]map[string]*file) {
+func (v *version) uniqueTasks(p *pipeline, variants map[string]map[string]*entry) {
 	seen := map[string]*task{}
 	p.tasks = slices.DeleteFunc(p.tasks, func(t *task) bool {
 		first, twice := seen[t.id]
@@ -113,11 +114,11 @@ func (v *version) uniqueTasks(p *pipeline, variants map[string]map[string]*file)
 func (v *version) bindContracts() {
 	for _, name := range v.names {
 		p := v.files[name].parsed
-		if p == nil || p.role != roleContract {
+		if p == nil || p.Role != file.RoleContract {
 			continue
 		}
-		for i := range p.contract.tables {
-			t := &p.contract.tables[i]
+		for i := range p.Contract.Tables {
+			t := &p.Contract.Tables[i]
 			key := strings.ToLower(t.Name)
 			if old := v.contracts[key]; old != nil {
 				two := problem.New(problem.DuplicateBinding, t.Place, "bind the table once", "the table %s has two contracts", t.Name)
@@ -127,7 +128,7 @@ func (v *version) bindContracts() {
 			}
 			v.contracts[key] = &binding{table: t, place: t.Place}
 		}
-		for _, one := range p.contract.names {
+		for _, one := range p.Contract.Names {
 			if key := strings.ToLower(one); v.contracts[key] == nil {
 				v.contracts[key] = &binding{place: problem.Place{File: name}}
 			}
@@ -155,26 +156,26 @@ func (v *version) contractOwners() {
 	}
 	for _, name := range v.names {
 		p := v.files[name].parsed
-		if p == nil || p.role != roleContract || len(p.problems) == 0 {
+		if p == nil || p.Role != file.RoleContract || len(p.Problems) == 0 {
 			continue
 		}
-		if len(p.contract.names) == 0 && len(p.problems.Errors()) > 0 {
+		if len(p.Contract.Names) == 0 && len(p.Problems.Errors()) > 0 {
 			// Nobody knows which table would go without its contract.
-			v.refuse(p.problems...)
+			v.refuse(p.Problems...)
 			continue
 		}
 		compiled := map[string]bool{}
-		for _, t := range p.contract.tables {
+		for _, t := range p.Contract.Tables {
 			compiled[strings.ToLower(t.Name)] = true
 		}
 		var owners []string
-		for _, t := range p.contract.names {
+		for _, t := range p.Contract.Names {
 			if !compiled[strings.ToLower(t)] {
 				owners = append(owners, v.writersOf(t)...)
 			}
 		}
 		slices.Sort(owners)
-		v.fail(slices.Compact(owners), p.problems...)
+		v.fail(slices.Compact(owners), p.Problems...)
 	}
 }
 

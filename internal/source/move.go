@@ -8,12 +8,13 @@ import (
 
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/file"
 	"github.com/tidemill/tidemill/internal/source/form"
 )
 
 func (v *version) buildMove(t *task) {
-	m := t.parsed.task.move
-	out := &project.Move{Place: m.Place, Query: statement(m.Query.V)}
+	m := t.parsed.Task.Move
+	out := &project.Move{Place: m.Place, Query: file.Statement(m.Query.V)}
 	t.out.Move = out
 	out.Format = v.format(t, &m.Format)
 	out.Missing = v.missing(t, m)
@@ -36,13 +37,13 @@ func (v *version) buildMove(t *task) {
 	kind := v.kind(store)
 	switch {
 	case m.Query.Given:
-		if !kind.sql && kind.name != "" {
+		if !kind.SQL && kind.Name != "" {
 			t.fail(v, problem.BadSetting, m.Query.Place, "name files instead", "the store %s answers no queries", store)
 		}
 		if rest != "" {
 			t.fail(v, problem.BadSetting, m.From.Place, "write the store's name alone", "from names %q beside a query", rest)
 		}
-	case kind.files:
+	case kind.Files:
 		v.sourcePath(t, m.From, rest)
 	default:
 		table, one := v.tableOf(store+":"+rest, m.From.Place)
@@ -83,7 +84,7 @@ func (v *version) sourcePath(t *task, from form.Text, rest string) {
 // sourceTable turns the path of a files store into its table where a task writes that.
 func (v *version) sourceTable(t *task) {
 	m := t.out.Move
-	if m == nil || !m.FromTable.IsZero() || m.From == "" || !v.kind(m.FromStore).files {
+	if m == nil || !m.FromTable.IsZero() || m.From == "" || !v.kind(m.FromStore).Files {
 		return
 	}
 	table, err := project.ParseTable(m.FromStore + ":" + m.From)
@@ -92,7 +93,7 @@ func (v *version) sourceTable(t *task) {
 	}
 }
 
-func (v *version) missing(t *task, m *moveFile) project.Missing {
+func (v *version) missing(t *task, m *file.Move) project.Missing {
 	out := project.Missing{Policy: "fail"}
 	in := &m.Missing
 	if in.Policy.Given {
@@ -109,7 +110,7 @@ func (v *version) missing(t *task, m *moveFile) project.Missing {
 	return out
 }
 
-func (v *version) format(t *task, f *formatFile) project.Format {
+func (v *version) format(t *task, f *file.Format) project.Format {
 	out := project.Format{Kind: f.Kind.V, Compression: f.Compression.V}
 	kinds := []string{}
 	if f.Kind.Given {
@@ -136,7 +137,7 @@ func (v *version) format(t *task, f *formatFile) project.Format {
 	return out
 }
 
-func (v *version) csv(t *task, c *csvFile) project.CSVFormat {
+func (v *version) csv(t *task, c *file.CSV) project.CSVFormat {
 	out := project.CSVFormat{
 		Delimiter: c.Delimiter.V, Encoding: c.Encoding.V, Skip: int(c.Skip.V),
 	}

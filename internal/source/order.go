@@ -57,7 +57,7 @@ func (v *version) arrowsOf(t *task, arrow func(from, to string, at problem.Place
 	if t.unread {
 		return
 	}
-	common := &t.parsed.task.common
+	common := &t.parsed.Task.Common
 	if len(common.After) == 0 && !common.When.Given {
 		return
 	}
@@ -172,7 +172,7 @@ func (v *version) tooEarly(t *task, w project.Write) {
 		return
 	}
 	at := w.Place
-	if f := t.parsed.task.feature; f != nil && f.KnownAt.Given {
+	if f := t.parsed.Task.Feature; f != nil && f.KnownAt.Given {
 		at = f.KnownAt.Place
 	} else if b, ok := v.contract(w.Table); ok && b.table != nil {
 		at = b.place

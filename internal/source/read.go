@@ -17,6 +17,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/pattern"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/file"
 	"github.com/tidemill/tidemill/internal/source/folder"
 )
 
@@ -78,10 +79,10 @@ func Read(ctx context.Context, dir string, options Options) (*Result, error) {
 	return NewReader(dir, options).Read(ctx)
 }
 
-// file is a file of the project with what was made of the same content before.
-type file struct {
+// entry is a file of the project with what was made of the same content before.
+type entry struct {
 	*folder.File
-	parsed    *parsed
+	parsed    *file.Parsed
 	signature *Signature                 // of a Python task
 	answers   map[string]project.Lineage // of the SQL parser, by text; nil: not asked yet
 }
@@ -92,7 +93,7 @@ type Reader struct {
 	dir      string
 	options  Options
 	scanned  map[string]*folder.File
-	files    map[string]*file
+	files    map[string]*entry
 	last     *Result  // of the files, if they can be taken for the same again
 	includes []string // of the last result
 }
@@ -150,9 +151,9 @@ func (r *Reader) Read(ctx context.Context) (*Result, error) {
 // take keeps what was made of files whose content is the same.
 func (r *Reader) take(s *folder.Scan) {
 	old := r.files
-	r.scanned, r.files = s.Files, make(map[string]*file, len(s.Files))
+	r.scanned, r.files = s.Files, make(map[string]*entry, len(s.Files))
 	for name, one := range s.Files {
-		f := &file{File: one}
+		f := &entry{File: one}
 		if was := old[name]; was != nil && was.Hash == one.Hash {
 			f.parsed, f.signature, f.answers = was.parsed, was.signature, was.answers
 		}
@@ -184,7 +185,7 @@ func (r *Reader) unchanged(s *folder.Scan) bool {
 
 // parse parses the files that were not parsed before.
 func (r *Reader) parse(ctx context.Context, names []string) error {
-	var open []*file
+	var open []*entry
 	for _, name := range names {
 		if f := r.files[name]; f.parsed == nil && name != folder.ProjectName {
 			open = append(open, f)
@@ -198,7 +199,7 @@ func (r *Reader) parse(ctx context.Context, names []string) error {
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
-				open[i].parsed = parseFile(open[i].Path, open[i].Data, r.options.outside())
+				open[i].parsed = file.Parse(open[i].Path, open[i].Data, r.options.outside())
 			}
 			return nil
 		})
@@ -226,4 +227,4 @@ func (o *Options) outside() contract.Outside {
 }
 
 // Pattern prepares patterns that need more than RE2.
-type Pattern = func(ecma string) (pattern.Matcher, error)
+type Pattern = func(backtrack string) (pattern.Matcher, error)

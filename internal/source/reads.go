@@ -10,6 +10,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/file"
 	"github.com/tidemill/tidemill/internal/source/form"
 )
 
@@ -21,13 +22,13 @@ type query struct {
 	at           func(offset int) problem.Place
 }
 
-func (f *file) query(t form.Text) query {
+func (f *entry) query(t form.Text) query {
 	return query{t.V, dialect.Statement{SQL: t.V}.Placeholders(), f.answers, func(offset int) problem.Place { return t.Node.At(offset) }}
 }
 
-func queryOfFile(f *file) query {
-	text := f.parsed.task.sql
-	return query{text, f.parsed.task.placeholders, f.answers, func(offset int) problem.Place {
+func queryOfFile(f *entry) query {
+	text := f.parsed.Task.SQL
+	return query{text, f.parsed.Task.Placeholders, f.answers, func(offset int) problem.Place {
 		before := text[:min(max(offset, 0), len(text))]
 		return problem.Place{
 			File: f.Path, Line: strings.Count(before, "\n") + 1,
@@ -55,13 +56,13 @@ func (v *version) parsedSQL(q query, store string, params []project.Param, decla
 		return nil, bad
 	}
 	if f := answer.Fault; f != nil {
-		foreign := v.kind(store).name != "duckdb"
+		foreign := v.kind(store).Name != "duckdb"
 		if foreign && declared {
 			return nil, bad
 		}
 		at := q.at(max(f.Offset, 0))
 		if f.Offset < 0 {
-			at = q.at(codeStart(q.text))
+			at = q.at(file.CodeStart(q.text))
 		}
 		remedy := ""
 		if foreign {
@@ -122,35 +123,35 @@ func (v *version) buildReads(t *task) {
 	if t.unread {
 		return
 	}
-	in := &t.parsed.task
+	in := &t.parsed.Task
 	declared := map[string]bool{} // tables under reads:
-	for _, r := range in.common.Reads {
+	for _, r := range in.Common.Reads {
 		v.declaredRead(t, r, declared)
 	}
 	store := project.Warehouse
 	if len(t.out.Writes) > 0 {
 		store = t.out.Writes[0].Table.Store
 	}
-	switch in.kind {
+	switch in.Kind {
 	case project.KindSQL:
 		v.variant(t, store)
-		tables, bad := v.parsedSQL(queryOfFile(t.file), store, t.out.Params, len(in.common.Reads) > 0)
+		tables, bad := v.parsedSQL(queryOfFile(t.file), store, t.out.Params, len(in.Common.Reads) > 0)
 		v.queryReads(t, tables, bad, declared)
 		v.viewParams(t)
 	case project.KindCheck:
-		v.addRead(t, found{t.out.Check.Table, in.check.Table.Place}, readOptions{})
-		for _, r := range in.check.Rules {
+		v.addRead(t, found{t.out.Check.Table, in.Check.Table.Place}, readOptions{})
+		for _, r := range in.Check.Rules {
 			if r.Query.Given && !t.out.Check.Table.IsZero() {
-				tables, bad := v.parsedSQL(t.file.query(r.Query), t.out.Check.Table.Store, t.out.Params, len(in.common.Reads) > 0)
+				tables, bad := v.parsedSQL(t.file.query(r.Query), t.out.Check.Table.Store, t.out.Params, len(in.Common.Reads) > 0)
 				v.queryReads(t, tables, bad, declared)
 			}
 		}
 	case project.KindMove:
 		if !t.out.Move.FromTable.IsZero() {
-			v.addRead(t, found{t.out.Move.FromTable, in.move.From.Place}, readOptions{})
+			v.addRead(t, found{t.out.Move.FromTable, in.Move.From.Place}, readOptions{})
 		}
-		if in.move.Query.Given {
-			q := t.file.query(in.move.Query)
+		if in.Move.Query.Given {
+			q := t.file.query(in.Move.Query)
 			for _, name := range q.placeholders {
 				if one := unknownPlaceholder(q, name, t.out.Params); one != nil {
 					v.fail([]string{t.pipeline.name}, *one)
@@ -172,10 +173,10 @@ func (v *version) queryReads(t *task, tables []found, bad problem.List, declared
 
 // variant takes the text for the target's engine where there is one.
 func (v *version) variant(t *task, store string) {
-	if f := t.variants[v.kind(store).name]; f != nil {
-		_, bad := sqlSettings(f.Path, string(f.Data))
+	if f := t.variants[v.kind(store).Name]; f != nil {
+		_, bad := file.SQLSettings(f.Path, string(f.Data))
 		v.fail([]string{t.pipeline.name}, bad...)
-		t.out.SQL.Text = statement(string(f.Data))
+		t.out.SQL.Text = file.Statement(string(f.Data))
 		t.out.File = f.Path
 	}
 }
@@ -192,7 +193,7 @@ func (v *version) viewParams(t *task) {
 	}
 }
 
-func (v *version) declaredRead(t *task, r readFile, declared map[string]bool) {
+func (v *version) declaredRead(t *task, r file.Read, declared map[string]bool) {
 	if !r.Table.Given {
 		return
 	}
@@ -296,7 +297,7 @@ func (v *version) mentioned(text string) bool {
 			if !t.unread {
 				continue
 			}
-			if strings.ToLower(t.pipeline.name+"."+t.parsed.name) == text || strings.Contains(strings.ToLower(string(t.file.Data)), text) {
+			if strings.ToLower(t.pipeline.name+"."+t.parsed.Name) == text || strings.Contains(strings.ToLower(string(t.file.Data)), text) {
 				return true
 			}
 		}

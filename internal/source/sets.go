@@ -9,6 +9,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/file"
 	"github.com/tidemill/tidemill/internal/source/form"
 )
 
@@ -23,25 +24,25 @@ func (v *version) buildSets() {
 		if !form.IsName(name) {
 			s.bad(problem.BadName, problem.Place{File: s.file.Path}, "rename the file: a-z, 0-9 and _, beginning with a letter", "%q cannot be a feature set's name", name)
 		}
-		if !s.parsed.unread {
+		if !s.parsed.Unread {
 			v.buildSet(s)
 		}
 	}
 }
 
 func (v *version) buildSet(s *set) {
-	in := &s.parsed.set
+	in := &s.parsed.Set
 	var bad problem.List
-	s.out.Params, bad = params(in.Params)
+	s.out.Params, bad = file.Params(in.Params)
 	s.found = append(s.found, bad...)
-	s.out.Spine, s.out.Key, s.out.At = statement(in.Spine.V), texts(in.Key), in.At.V
+	s.out.Spine, s.out.Key, s.out.At = file.Statement(in.Spine.V), texts(in.Key), in.At.V
 	s.out.Place = problem.Place{File: s.file.Path, Line: 1, Column: 1}
 	if in.Spine.Given {
 		s.spine, bad = v.parsedSQL(s.file.query(in.Spine), project.Warehouse, s.out.Params, false)
 		s.found = append(s.found, bad...)
 	}
 	if l := in.Label; l != nil {
-		s.out.Label = &project.Label{SQL: statement(l.SQL.V), Column: l.Column.V, KnownAt: l.KnownAt.V}
+		s.out.Label = &project.Label{SQL: file.Statement(l.SQL.V), Column: l.Column.V, KnownAt: l.KnownAt.V}
 		if l.SQL.Given {
 			s.label, bad = v.parsedSQL(s.file.query(l.SQL), project.Warehouse, s.out.Params, false)
 			s.found = append(s.found, bad...)
@@ -67,7 +68,7 @@ func (v *version) setTable(s *set, f found) {
 	}
 }
 
-func (v *version) buildFeature(s *set, in *setFeature, columns map[string]problem.Place) {
+func (v *version) buildFeature(s *set, in *file.SetFeature, columns map[string]problem.Place) {
 	out := project.Feature{TTL: in.TTL.V, Place: in.Place}
 	column := func(name string, at problem.Place) {
 		if first, twice := columns[name]; twice {
@@ -110,7 +111,7 @@ func (v *version) buildFeature(s *set, in *setFeature, columns map[string]proble
 		if !slices.Contains(out.Take, d.Key.V) {
 			s.bad(problem.UnknownColumn, d.Key.Place, suggest(d.Key.V, out.Take, "name a column that is taken"), "the default is for %q, which is not taken", d.Key.V)
 		}
-		if typeOf(d.Item) == "" {
+		if file.TypeOf(d.Item) == "" {
 			s.bad(problem.WrongType, d.Item.Place, "write a number, a text, true or false", "the default of %s cannot be a %s", d.Key.V, d.Item.Kind)
 		}
 		if out.Default == nil {
@@ -123,7 +124,7 @@ func (v *version) buildFeature(s *set, in *setFeature, columns map[string]proble
 }
 
 // featureTable checks that a table is a feature table, and that on: names its keys.
-func (v *version) featureTable(s *set, in *setFeature, table project.Table) {
+func (v *version) featureTable(s *set, in *file.SetFeature, table project.Table) {
 	v.setTable(s, found{table, in.Table.Place})
 	writer, _ := v.producer(table)
 	if writer == nil {
@@ -156,7 +157,7 @@ func (v *version) featureTable(s *set, in *setFeature, table project.Table) {
 
 // expression checks that an SQL expression is one.
 func (v *version) expression(s *set, text form.Text) {
-	q := query{exprPrefix + text.V + exprSuffix, dialect.Statement{SQL: text.V}.Placeholders(), s.file.answers, func(offset int) problem.Place { return text.Node.At(offset - len(exprPrefix)) }}
+	q := query{file.ExprPrefix + text.V + file.ExprSuffix, dialect.Statement{SQL: text.V}.Placeholders(), s.file.answers, func(offset int) problem.Place { return text.Node.At(offset - len(file.ExprPrefix)) }}
 	tables, bad := v.parsedSQL(q, project.Warehouse, s.out.Params, false)
 	s.found = append(s.found, bad...)
 	if len(tables) > 0 {

@@ -8,62 +8,13 @@ import (
 
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/file"
 )
-
-// setting is a setting of a kind of store.
-type setting struct {
-	name, doc string
-	required  bool
-}
-
-// storeKind is what a project may say of a kind of store, and what the kind can
-// publish whole.
-type storeKind struct {
-	name     string
-	doc      string
-	settings []setting
-	modes    []project.Mode
-	sql      bool // runs SELECTs beside its tables
-	files    bool // its sources are paths
-}
-
-var transactional = []project.Mode{project.ModeReplace, project.ModeAppend, project.ModeReplaceWindow, project.ModeMerge}
-
-var storeKinds = []storeKind{
-	{
-		name: "duckdb", doc: "A DuckDB file, opened by the home worker alone.", sql: true,
-		modes: append(slices.Clone(transactional), project.ModeFeature, project.ModeView),
-		settings: []setting{
-			{name: "path", doc: "The file, below the project folder unless absolute.", required: true},
-		},
-	},
-	{
-		name: "files", doc: "A folder of CSV, JSON lines and Parquet files; tables in it are Parquet under numbered manifests.", files: true,
-		modes:    []project.Mode{project.ModeReplace, project.ModeAppend, project.ModeReplaceWindow},
-		settings: []setting{{name: "path", doc: "The folder, below the project folder unless absolute.", required: true}},
-	},
-	{
-		name: "postgres", doc: "A PostgreSQL database.", sql: true,
-		modes: append(slices.Clone(transactional), project.ModeView),
-		settings: []setting{
-			{name: "dsn", doc: "Connection string or URL.", required: true},
-		},
-	},
-}
-
-func kindOf(name string) (storeKind, bool) {
-	for _, k := range storeKinds {
-		if k.name == name {
-			return k, true
-		}
-	}
-	return storeKind{}, false
-}
 
 func (v *version) projectStores() {
 	var kinds []string
-	for _, k := range storeKinds {
-		kinds = append(kinds, k.name)
+	for _, k := range file.StoreKinds {
+		kinds = append(kinds, k.Name)
 	}
 	for _, s := range v.top.Stores {
 		out := project.Store{Name: s.Key.V, Kind: s.Item.Kind.V, Settings: map[string]string{}, Place: s.Key.Place}
@@ -76,7 +27,7 @@ func (v *version) projectStores() {
 			}
 			out.External = append(out.External, e.V)
 		}
-		if kind, ok := kindOf(out.Kind); ok {
+		if kind, ok := file.KindOf(out.Kind); ok {
 			v.storeSettings(s.Item, kind, s.Key.Place)
 		} else if s.Item.Kind.Given {
 			v.refuse(problem.New(problem.UnknownKind, s.Item.Kind.Place, suggest(out.Kind, kinds, "there are "+strings.Join(kinds, ", ")), "unknown kind of store %q", out.Kind))
@@ -93,17 +44,17 @@ func (v *version) projectStores() {
 	}
 }
 
-func (v *version) storeSettings(s storeFile, kind storeKind, at problem.Place) {
+func (v *version) storeSettings(s file.Store, kind file.StoreKind, at problem.Place) {
 	var known []string
-	for _, k := range kind.settings {
-		known = append(known, k.name)
-		if k.required && !slices.ContainsFunc(s.Settings, func(g namedText) bool { return g.Key.V == k.name }) {
-			v.refuse(problem.New(problem.MissingKey, at, "add "+k.name+": "+k.doc, "a store of the kind %s lacks the key %q", kind.name, k.name))
+	for _, k := range kind.Settings {
+		known = append(known, k.Name)
+		if k.Required && !slices.ContainsFunc(s.Settings, func(g file.NamedText) bool { return g.Key.V == k.Name }) {
+			v.refuse(problem.New(problem.MissingKey, at, "add "+k.Name+": "+k.Doc, "a store of the kind %s lacks the key %q", kind.Name, k.Name))
 		}
 	}
 	for _, g := range s.Settings {
 		if !slices.Contains(known, g.Key.V) {
-			v.refuse(problem.New(problem.BadSetting, g.Key.Place, suggest(g.Key.V, known, "its settings are "+strings.Join(known, ", ")), "a store of the kind %s has no setting %q", kind.name, g.Key.V))
+			v.refuse(problem.New(problem.BadSetting, g.Key.Place, suggest(g.Key.V, known, "its settings are "+strings.Join(known, ", ")), "a store of the kind %s has no setting %q", kind.Name, g.Key.V))
 		}
 		if g.Key.V == "path" && strings.Contains(g.Item.V, "://") {
 			v.refuse(problem.New(problem.BadSetting, g.Item.Place, "write the path of a folder", "the store cannot reach %q", g.Item.V))
@@ -112,12 +63,12 @@ func (v *version) storeSettings(s storeFile, kind storeKind, at problem.Place) {
 }
 
 // kind returns what a store can do.
-func (v *version) kind(store string) storeKind {
+func (v *version) kind(store string) file.StoreKind {
 	s := v.stores[store]
 	if s == nil {
-		return storeKind{}
+		return file.StoreKind{}
 	}
-	k, _ := kindOf(s.Kind)
+	k, _ := file.KindOf(s.Kind)
 	return k
 }
 

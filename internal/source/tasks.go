@@ -12,6 +12,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/expr"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/file"
 	"github.com/tidemill/tidemill/internal/source/form"
 )
 
@@ -20,10 +21,10 @@ const defaultBackoff = 30 * time.Second
 // buildTask settles everything of a task that needs no other task.
 func (v *version) buildTask(t *task) {
 	p := t.parsed
-	in := &p.task
+	in := &p.Task
 	t.out = project.Task{
-		Name: p.name, Kind: in.kind, File: t.file.Path, Place: problem.Place{File: t.file.Path, Line: 1, Column: 1},
-		About: in.common.Description.V, Previous: in.common.AfterPrevious.V, When: in.common.When.V, RetryIf: in.common.RetryIf.V,
+		Name: p.Name, Kind: in.Kind, File: t.file.Path, Place: problem.Place{File: t.file.Path, Line: 1, Column: 1},
+		About: in.Common.Description.V, Previous: in.Common.AfterPrevious.V, When: in.Common.When.V, RetryIf: in.Common.RetryIf.V,
 		Digest: hex.EncodeToString(t.file.Hash[:]), Origins: make(map[string]project.Origin, 5),
 	}
 	if t.unread {
@@ -32,16 +33,16 @@ func (v *version) buildTask(t *task) {
 	v.taskDefaults(t)
 	v.taskParams(t)
 	v.taskSecrets(t)
-	for _, a := range in.common.After {
+	for _, a := range in.Common.After {
 		t.out.After = append(t.out.After, a.V)
 	}
-	v.fail([]string{t.pipeline.name}, condition(expr.ScopeWhen, in.common.When)...)
-	v.fail([]string{t.pipeline.name}, condition(expr.ScopeRetryIf, in.common.RetryIf)...)
-	switch in.kind {
+	v.fail([]string{t.pipeline.name}, condition(expr.ScopeWhen, in.Common.When)...)
+	v.fail([]string{t.pipeline.name}, condition(expr.ScopeRetryIf, in.Common.RetryIf)...)
+	switch in.Kind {
 	case project.KindMove:
 		v.buildMove(t)
 	case project.KindSQL:
-		t.out.SQL = &project.SQL{Text: in.statement}
+		t.out.SQL = &project.SQL{Text: in.Statement}
 	case project.KindPython:
 		v.buildPython(t)
 	case project.KindCommand:
@@ -49,22 +50,22 @@ func (v *version) buildTask(t *task) {
 	case project.KindCheck:
 		v.buildCheck(t)
 	}
-	for _, r := range p.references {
+	for _, r := range p.References {
 		v.checkReference(r, t.out.Params, func(one problem.Problem) { v.fail([]string{t.pipeline.name}, one) })
 	}
 }
 
 // pick returns the first setting that is given, from the task outwards.
-func pick[T any](t *task, v *version, name string, get func(*taskDefaults) form.Value[T], otherwise T) T {
-	if one := get(&t.parsed.task.common.taskDefaults); one.Given {
+func pick[T any](t *task, v *version, name string, get func(*file.TaskDefaults) form.Value[T], otherwise T) T {
+	if one := get(&t.parsed.Task.Common.TaskDefaults); one.Given {
 		t.origin(name, project.Origin{Level: "task", Place: one.Place})
 		return one.V
 	}
-	if one := get(&t.pipeline.settings.Defaults.taskDefaults); one.Given {
+	if one := get(&t.pipeline.settings.Defaults.TaskDefaults); one.Given {
 		t.origin(name, project.Origin{Level: "pipeline", Place: one.Place})
 		return one.V
 	}
-	if one := get(&v.top.Defaults.taskDefaults); one.Given {
+	if one := get(&v.top.Defaults.TaskDefaults); one.Given {
 		t.origin(name, project.Origin{Level: "project", Place: one.Place})
 		return one.V
 	}
@@ -75,31 +76,31 @@ func pick[T any](t *task, v *version, name string, get func(*taskDefaults) form.
 func (t *task) origin(name string, o project.Origin) { t.out.Origins[name] = o }
 
 func (v *version) taskDefaults(t *task) {
-	t.out.Retries = int(pick(t, v, "retries", func(d *taskDefaults) form.Whole { return d.Retries }, 0))
-	t.out.Backoff = pick(t, v, "backoff", func(d *taskDefaults) form.Duration { return d.Backoff }, defaultBackoff)
-	t.out.Timeout = pick(t, v, "timeout", func(d *taskDefaults) form.Duration { return d.Timeout }, 0)
+	t.out.Retries = int(pick(t, v, "retries", func(d *file.TaskDefaults) form.Whole { return d.Retries }, 0))
+	t.out.Backoff = pick(t, v, "backoff", func(d *file.TaskDefaults) form.Duration { return d.Backoff }, defaultBackoff)
+	t.out.Timeout = pick(t, v, "timeout", func(d *file.TaskDefaults) form.Duration { return d.Timeout }, 0)
 	if t.out.Retries > 1000 {
 		t.fail(v, problem.BadValue, t.out.Origins["retries"].Place, "write at most 1000", "%d retries are too many", t.out.Retries)
 	}
 }
 
 func (v *version) taskParams(t *task) {
-	own, found := params(t.parsed.task.common.Params)
+	own, found := file.Params(t.parsed.Task.Common.Params)
 	v.fail([]string{t.pipeline.name}, found...)
-	all, found := overlay(t.pipeline.out.Params, own)
+	all, found := file.Overlay(t.pipeline.out.Params, own)
 	v.fail([]string{t.pipeline.name}, found...)
 	t.out.Params = all
 }
 
 func (v *version) taskSecrets(t *task) {
 	names := slices.Sorted(maps.Keys(v.secrets))
-	for _, s := range t.parsed.task.common.Secrets {
+	for _, s := range t.parsed.Task.Common.Secrets {
 		if s.Given && !v.secrets[s.V] {
 			t.fail(v, problem.UnknownSecret, s.Place, suggest(s.V, names, "declare it in tidemill.yaml under secrets:"), "unknown secret %q", s.V)
 		}
 		t.out.Secrets = append(t.out.Secrets, s.V)
 	}
-	for _, r := range t.parsed.references {
+	for _, r := range t.parsed.References {
 		if r.Path[0] == "secret" && len(r.Path) == 2 && !slices.Contains(t.out.Secrets, r.Path[1]) {
 			t.out.Secrets = append(t.out.Secrets, r.Path[1])
 		}
@@ -108,23 +109,23 @@ func (v *version) taskSecrets(t *task) {
 }
 
 func (v *version) buildPython(t *task) {
-	in := &t.parsed.task
-	out := &project.Python{Requires: in.requires.V}
-	out.Driver = pick(t, v, "driver", func(d *taskDefaults) form.Text { return d.Driver }, "")
-	for _, d := range in.dependencies {
+	in := &t.parsed.Task
+	out := &project.Python{Requires: in.Requires.V}
+	out.Driver = pick(t, v, "driver", func(d *file.TaskDefaults) form.Text { return d.Driver }, "")
+	for _, d := range in.Dependencies {
 		out.Dependencies = append(out.Dependencies, d.V)
 	}
-	if in.lock.Given {
-		lock := path.Join(path.Dir(t.file.Path), in.lock.V)
+	if in.Lock.Given {
+		lock := path.Join(path.Dir(t.file.Path), in.Lock.V)
 		if v.files[lock] == nil {
-			t.fail(v, problem.BadPath, in.lock.Place, "the path is seen from the task's folder", "there is no file %s in the project", lock)
+			t.fail(v, problem.BadPath, in.Lock.Place, "the path is seen from the task's folder", "there is no file %s in the project", lock)
 		}
 		out.Lock = lock
 	}
-	if len(in.promote) > 0 {
+	if len(in.Promote) > 0 {
 		out.Promote = map[string]string{}
 	}
-	for _, one := range in.promote {
+	for _, one := range in.Promote {
 		metrics, err := expr.Identifiers(one.Item.V)
 		if err != nil {
 			v.fail([]string{t.pipeline.name}, condition(expr.ScopePromote, one.Item)...)
@@ -166,13 +167,13 @@ func (v *version) signatureOf(t *task) {
 		}
 		own = append(own, p)
 	}
-	all, found := overlay(t.out.Params, own)
+	all, found := file.Overlay(t.out.Params, own)
 	v.fail([]string{t.pipeline.name}, found...)
 	t.out.Params = all
 }
 
 func (v *version) buildCommand(t *task) {
-	c := t.parsed.task.command
+	c := t.parsed.Task.Command
 	out := &project.Command{}
 	for _, a := range c.Args {
 		out.Args = append(out.Args, a.V)
@@ -193,7 +194,7 @@ func (v *version) buildCommand(t *task) {
 }
 
 func (v *version) buildCheck(t *task) {
-	c := t.parsed.task.check
+	c := t.parsed.Task.Check
 	out := &project.Check{}
 	out.Table, _ = v.table(t, c.Table)
 	names := map[string]bool{}
@@ -201,12 +202,12 @@ func (v *version) buildCheck(t *task) {
 		t.fail(v, problem.MissingKey, c.Place, "add rules with name, query and mustBe", "the check has no rules")
 	}
 	for _, r := range c.Rules {
-		given := r.given()
+		given := r.Conditions()
 		if names[r.Name.V] && r.Name.Given {
 			t.fail(v, problem.DuplicateKey, r.Name.Place, "rename one of them", "two rules have the name %q", r.Name.V)
 		}
 		names[r.Name.V] = true
-		rule := project.Rule{Name: r.Name.V, Query: statement(r.Query.V), Severity: r.Severity.V, Place: r.Place}
+		rule := project.Rule{Name: r.Name.V, Query: file.Statement(r.Query.V), Severity: r.Severity.V, Place: r.Place}
 		if rule.Severity == "" {
 			rule.Severity = "error"
 		}
@@ -214,7 +215,7 @@ func (v *version) buildCheck(t *task) {
 			t.fail(v, problem.MissingKey, r.Place, "give it one of mustBe, mustNotBe, mustBeGreaterThan, mustBeLessThan, mustBeBetween …", "the rule %q has %d conditions", r.Name.V, len(given))
 			continue
 		}
-		rule.Operator, rule.Value = given[0].name, given[0].value.JSON()
+		rule.Operator, rule.Value = given[0].Name, given[0].Value.JSON()
 		v.operand(t, given[0])
 		out.Rules = append(out.Rules, rule)
 	}
@@ -222,24 +223,24 @@ func (v *version) buildCheck(t *task) {
 }
 
 // operand checks the value that a rule compares with.
-func (v *version) operand(t *task, o operatorValue) {
-	n := o.value
-	between := strings.HasSuffix(o.name, "Between")
+func (v *version) operand(t *task, o file.OperatorValue) {
+	n := o.Value
+	between := strings.HasSuffix(o.Name, "Between")
 	switch {
 	case between && (len(n.Items) != 2 || !isNumber(n.Items[0]) || !isNumber(n.Items[1])):
-		t.fail(v, problem.WrongType, n.Place, "write [LEAST, MOST]", "%s takes two numbers", o.name)
+		t.fail(v, problem.WrongType, n.Place, "write [LEAST, MOST]", "%s takes two numbers", o.Name)
 	case between:
-	case o.name == "mustBe" || o.name == "mustNotBe":
-		if typeOf(n) == "" {
-			t.fail(v, problem.WrongType, n.Place, "write a number, a text, true or false", "%s takes one value", o.name)
+	case o.Name == "mustBe" || o.Name == "mustNotBe":
+		if file.TypeOf(n) == "" {
+			t.fail(v, problem.WrongType, n.Place, "write a number, a text, true or false", "%s takes one value", o.Name)
 		}
 	case !isNumber(n):
-		t.fail(v, problem.WrongType, n.Place, "write a number", "%s takes a number", o.name)
+		t.fail(v, problem.WrongType, n.Place, "write a number", "%s takes a number", o.Name)
 	}
 }
 
 func isNumber(n form.Any) bool {
-	kind := typeOf(n)
+	kind := file.TypeOf(n)
 	return kind == "integer" || kind == "number"
 }
 

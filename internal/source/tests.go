@@ -9,6 +9,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/calendar"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/file"
 	"github.com/tidemill/tidemill/internal/source/form"
 	"github.com/tidemill/tidemill/internal/source/tree"
 )
@@ -37,7 +38,7 @@ func (v *version) tests() []Test {
 	var out []Test
 	for _, name := range v.names {
 		p := v.files[name].parsed
-		if p == nil || p.role != roleTest || p.unread {
+		if p == nil || p.Role != file.RoleTest || p.Unread {
 			continue
 		}
 		if t, ok := v.test(name, p); ok {
@@ -47,18 +48,18 @@ func (v *version) tests() []Test {
 	return out
 }
 
-func (v *version) test(name string, p *parsed) (Test, bool) {
-	in := &p.test
+func (v *version) test(name string, p *file.Parsed) (Test, bool) {
+	in := &p.Test
 	out := Test{
-		File: name, Pipeline: p.pipeline, Task: p.name, About: in.Description.V,
+		File: name, Pipeline: p.Pipeline, Task: p.Name, About: in.Description.V,
 		Place: problem.Place{File: name, Line: 1, Column: 1},
 	}
-	sound := len(p.problems.Errors()) == 0
+	sound := len(p.Problems.Errors()) == 0
 	bad := func(code problem.Code, at problem.Place, remedy, format string, args ...any) {
 		sound = false
 		v.fail(nil, problem.New(code, at, remedy, format, args...))
 	}
-	t := v.find(p.pipeline, p.name)
+	t := v.find(p.Pipeline, p.Name)
 	if t == nil {
 		var known []string
 		for _, one := range v.pipelines {
@@ -66,7 +67,7 @@ func (v *version) test(name string, p *parsed) (Test, bool) {
 				known = append(known, t.id)
 			}
 		}
-		id := p.pipeline + "/" + p.name
+		id := p.Pipeline + "/" + p.Name
 		bad(problem.UnknownTask, problem.Place{File: name}, suggest(id, known, "a test's path is tests/PIPELINE/TASK.yaml"), "there is no task %s", id)
 		return out, false
 	}
@@ -107,7 +108,7 @@ func (v *version) test(name string, p *parsed) (Test, bool) {
 	return out, sound
 }
 
-func (v *version) testWindow(t *task, in *testFile, out *Test, bad adder) {
+func (v *version) testWindow(t *task, in *file.Test, out *Test, bad adder) {
 	if !in.Window.Given {
 		return
 	}
@@ -146,7 +147,7 @@ func (v *version) find(pipeline, name string) *task {
 			continue
 		}
 		for _, t := range p.tasks {
-			if strings.EqualFold(t.parsed.name, name) {
+			if strings.EqualFold(t.parsed.Name, name) {
 				return t
 			}
 		}

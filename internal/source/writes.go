@@ -7,6 +7,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/file"
 	"github.com/tidemill/tidemill/internal/source/form"
 )
 
@@ -77,37 +78,37 @@ func (v *version) claim(t *task, w project.Write) {
 type target struct {
 	table   project.Table
 	place   problem.Place
-	options *writeOptions // of the entry in writes:, else nil
+	options *file.WriteOptions // of the entry in writes:, else nil
 }
 
 func (v *version) buildWrites(t *task) {
-	in := &t.parsed.task
+	in := &t.parsed.Task
 	var targets []target
-	own := form.Text{V: t.pipeline.name + "." + t.parsed.name, Place: t.out.Place, Given: true}
+	own := form.Text{V: t.pipeline.name + "." + t.parsed.Name, Place: t.out.Place, Given: true}
 	switch {
-	case in.kind == project.KindCheck:
+	case in.Kind == project.KindCheck:
 		return
-	case in.kind == project.KindMove:
+	case in.Kind == project.KindMove:
 		name := own
-		if in.move.To.Given {
-			name = in.move.To
-		} else if !in.move.From.Given {
+		if in.Move.To.Given {
+			name = in.Move.To
+		} else if !in.Move.From.Given {
 			return
 		}
 		targets = v.addTarget(t, targets, name, nil)
-	case in.kind == project.KindSQL && len(in.writes) == 0:
+	case in.Kind == project.KindSQL && len(in.Writes) == 0:
 		targets = v.addTarget(t, targets, own, nil)
 	default:
-		for i := range in.writes {
-			w := &in.writes[i]
+		for i := range in.Writes {
+			w := &in.Writes[i]
 			if model, ok := strings.CutPrefix(w.Table.V, modelPrefix); ok && w.Table.Given {
 				v.addModel(t, w.Table, model)
 				continue
 			}
-			targets = v.addTarget(t, targets, w.Table, &w.writeOptions)
+			targets = v.addTarget(t, targets, w.Table, &w.WriteOptions)
 		}
 	}
-	if in.kind == project.KindSQL && len(targets) > 1 {
+	if in.Kind == project.KindSQL && len(targets) > 1 {
 		t.fail(v, problem.BadValue, targets[1].place, "make a task of each", "one SELECT writes one table")
 	}
 	store := ""
@@ -118,13 +119,13 @@ func (v *version) buildWrites(t *task) {
 		store = target.table.Store
 		t.out.Writes = append(t.out.Writes, v.buildWrite(t, target, len(targets)))
 	}
-	if len(in.promote) > 0 && len(t.out.Models) == 0 {
-		t.fail(v, problem.BadSetting, in.promote[0].Key.Place, "add model:NAME to writes", "promote has no meaning for a task that writes no model")
+	if len(in.Promote) > 0 && len(t.out.Models) == 0 {
+		t.fail(v, problem.BadSetting, in.Promote[0].Key.Place, "add model:NAME to writes", "promote has no meaning for a task that writes no model")
 	}
 }
 
-func (v *version) addTarget(t *task, targets []target, name form.Text, options *writeOptions) []target {
-	if !form.IsName(t.parsed.name) || !form.IsName(t.pipeline.name) {
+func (v *version) addTarget(t *task, targets []target, name form.Text, options *file.WriteOptions) []target {
+	if !form.IsName(t.parsed.Name) || !form.IsName(t.pipeline.name) {
 		return targets // reported as a name
 	}
 	table, ok := v.table(t, name)
@@ -141,8 +142,8 @@ func (v *version) addTarget(t *task, targets []target, name form.Text, options *
 
 func (v *version) addModel(t *task, text form.Text, name string) {
 	switch {
-	case t.parsed.task.kind != project.KindPython:
-		t.fail(v, problem.BadSetting, text.Place, "write it with a Python task", "a model has no meaning for %s", t.parsed.task.kind)
+	case t.parsed.Task.Kind != project.KindPython:
+		t.fail(v, problem.BadSetting, text.Place, "write it with a Python task", "a model has no meaning for %s", t.parsed.Task.Kind)
 	case !form.IsName(name):
 		t.fail(v, problem.BadName, text.Place, "use a-z, 0-9 and _, beginning with a letter", "%q cannot be a model's name", name)
 	default:
@@ -153,17 +154,17 @@ func (v *version) addModel(t *task, text form.Text, name string) {
 // buildWrite settles how one table is written: the entry in writes: before the
 // task's own settings before the contract.
 func (v *version) buildWrite(t *task, target target, of int) project.Write {
-	in := &t.parsed.task
-	o := in.options
+	in := &t.parsed.Task
+	o := in.Options
 	if target.options != nil {
 		o = mergeOptions(*target.options, o)
 	}
 	w := project.Write{
 		Table: target.table, Place: target.place, Keys: texts(o.Keys), EventTime: o.EventTime.V, Version: o.Version.V,
-		Lookback: o.Lookback.V, AppendKeep: o.Append.V == "keep", AvailableAfter: in.available.V,
+		Lookback: o.Lookback.V, AppendKeep: o.Append.V == "keep", AvailableAfter: in.AvailableAfter.V,
 	}
 	v.fromContract(t, &w, &o)
-	if f := in.feature; f != nil {
+	if f := in.Feature; f != nil {
 		if of > 1 {
 			t.fail(v, problem.BadSetting, f.Place, "make a task of each table", "feature does not say which of the tables it means")
 		}
@@ -177,7 +178,7 @@ func (v *version) buildWrite(t *task, target target, of int) project.Write {
 	return w
 }
 
-func mergeOptions(over, under writeOptions) writeOptions {
+func mergeOptions(over, under file.WriteOptions) file.WriteOptions {
 	over.Mode = first(over.Mode, under.Mode)
 	over.EventTime = first(over.EventTime, under.EventTime)
 	over.Version = first(over.Version, under.Version)
@@ -199,7 +200,7 @@ func texts(list []form.Text) []string {
 
 // fromContract takes from the contract what the task does not say, and checks
 // the columns that it names.
-func (v *version) fromContract(t *task, w *project.Write, o *writeOptions) {
+func (v *version) fromContract(t *task, w *project.Write, o *file.WriteOptions) {
 	b, ok := v.contract(w.Table)
 	if !ok || b.table == nil {
 		return
@@ -216,7 +217,7 @@ func (v *version) fromContract(t *task, w *project.Write, o *writeOptions) {
 	}
 	check(o.EventTime)
 	check(o.Version)
-	if f := t.parsed.task.feature; f != nil {
+	if f := t.parsed.Task.Feature; f != nil {
 		for _, k := range f.Keys {
 			check(k)
 		}
@@ -236,8 +237,8 @@ func (v *version) fromContract(t *task, w *project.Write, o *writeOptions) {
 }
 
 // mode settles the write mode.
-func (v *version) mode(t *task, w *project.Write, o *writeOptions) {
-	feature := t.parsed.task.feature != nil
+func (v *version) mode(t *task, w *project.Write, o *file.WriteOptions) {
+	feature := t.parsed.Task.Feature != nil
 	if b, ok := v.contract(w.Table); ok && b.table != nil {
 		feature = feature || b.table.Feature
 	}
@@ -273,11 +274,11 @@ func (v *version) mode(t *task, w *project.Write, o *writeOptions) {
 // set and says nothing of the table, which then is a feature table with the
 // set's key and instant (DESIGN §7).
 func (v *version) predictions(t *task, w *project.Write) bool {
-	if t.parsed.task.kind != project.KindPython || len(w.Keys) > 0 || w.EventTime != "" {
+	if t.parsed.Task.Kind != project.KindPython || len(w.Keys) > 0 || w.EventTime != "" {
 		return false
 	}
 	var one *set
-	for _, r := range t.parsed.task.common.Reads {
+	for _, r := range t.parsed.Task.Common.Reads {
 		name, ok := strings.CutPrefix(r.Table.V, setPrefix)
 		if !ok {
 			continue
@@ -287,33 +288,33 @@ func (v *version) predictions(t *task, w *project.Write) bool {
 		}
 		one = v.sets[name]
 	}
-	if one == nil || !one.parsed.set.At.Given || len(one.parsed.set.Key) == 0 {
+	if one == nil || !one.parsed.Set.At.Given || len(one.parsed.Set.Key) == 0 {
 		return false
 	}
-	w.Keys, w.EventTime = texts(one.parsed.set.Key), one.parsed.set.At.V
+	w.Keys, w.EventTime = texts(one.parsed.Set.Key), one.parsed.Set.At.V
 	return true
 }
 
 // modeFits refuses a mode that the store cannot do whole, or that lacks what it needs.
-func (v *version) modeFits(t *task, w *project.Write, o *writeOptions) {
+func (v *version) modeFits(t *task, w *project.Write, o *file.WriteOptions) {
 	kind := v.kind(w.Table.Store)
 	at := w.Place
 	if o.Mode.Given {
 		at = o.Mode.Place
 	}
-	if kind.name == "" {
+	if kind.Name == "" {
 		return // reported with the store
 	}
-	sql := t.parsed.task.kind == project.KindSQL
+	sql := t.parsed.Task.Kind == project.KindSQL
 	switch {
-	case sql && !kind.sql:
+	case sql && !kind.SQL:
 		t.fail(v, problem.ModeImpossible, at, "write to a database and move the rows", "the store %s runs no SQL", w.Table.Store)
-	case !slices.Contains(kind.modes, w.Mode):
+	case !slices.Contains(kind.Modes, w.Mode):
 		var modes []string
-		for _, m := range kind.modes {
+		for _, m := range kind.Modes {
 			modes = append(modes, string(m))
 		}
-		t.fail(v, problem.ModeImpossible, at, "its modes are "+strings.Join(modes, ", "), "a store of the kind %s cannot do %s whole", kind.name, w.Mode)
+		t.fail(v, problem.ModeImpossible, at, "its modes are "+strings.Join(modes, ", "), "a store of the kind %s cannot do %s whole", kind.Name, w.Mode)
 	case w.Mode == project.ModeView && !sql:
 		t.fail(v, problem.ModeImpossible, at, "write the view as a .sql file", "a view is made by SQL alone")
 	}
@@ -335,7 +336,7 @@ func (v *version) modeFits(t *task, w *project.Write, o *writeOptions) {
 }
 
 // onlyFor refuses settings that the mode does not look at.
-func (v *version) onlyFor(t *task, mode project.Mode, o *writeOptions) {
+func (v *version) onlyFor(t *task, mode project.Mode, o *file.WriteOptions) {
 	if !o.Version.Given && !o.Lookback.Given && !o.Append.Given {
 		return
 	}

@@ -106,7 +106,7 @@ func shapeOf(t reflect.Type) *shape {
 	if s, ok := shapes.Load(t); ok {
 		return s.(*shape)
 	}
-	s := &shape{name: strings.TrimSuffix(t.Name(), "File"), byKey: map[string]int{}, short: -1, rest: -1}
+	s := &shape{name: strings.ToLower(t.Name()[:1]) + t.Name()[1:], byKey: map[string]int{}, short: -1, rest: -1}
 	s.collect(t, nil)
 	for i, f := range s.fields {
 		s.byKey[f.key] = i

@@ -1,10 +1,10 @@
-package source
+package file
 
 import "strings"
 
-// statement returns the text of a query without a last semicolon, which could
+// Statement returns the text of a query without a last semicolon, which could
 // not stand inside another query. Places in the text stay what they were.
-func statement(text string) string {
+func Statement(text string) string {
 	last := -1 // of a semicolon with nothing but comments behind it
 	for i := 0; i < len(text); {
 		switch {
@@ -59,8 +59,8 @@ func after(text string, from int, end string) int {
 	return from + at + len(end)
 }
 
-// codeStart returns where the text begins behind blanks and comments.
-func codeStart(text string) int {
+// CodeStart returns where the text begins behind blanks and comments.
+func CodeStart(text string) int {
 	for i := 0; i < len(text); {
 		switch {
 		case strings.HasPrefix(text[i:], "--"):

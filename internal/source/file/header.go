@@ -1,4 +1,4 @@
-package source
+package file
 
 import (
 	"fmt"
@@ -11,9 +11,9 @@ import (
 
 var headerStart = regexp.MustCompile(`^--\s*tidemill\s*:`)
 
-// sqlSettings returns the settings block of a .sql file: the comment lines from
+// SQLSettings returns the settings block of a .sql file: the comment lines from
 // `-- tidemill:` to the first line that is no comment. Nil is no block.
-func sqlSettings(name, text string) (*tree.Node, problem.List) {
+func SQLSettings(name, text string) (*tree.Node, problem.List) {
 	lines := strings.Split(text, "\n")
 	start, end := -1, 0
 	for i, line := range lines {
