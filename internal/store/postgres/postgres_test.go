@@ -1,0 +1,63 @@
+package postgres_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/tidemill/tidemill/internal/core/datatype"
+	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/store"
+	"github.com/tidemill/tidemill/internal/store/postgres"
+	"github.com/tidemill/tidemill/internal/store/storetest"
+	"github.com/tidemill/tidemill/internal/testserver"
+)
+
+func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
+
+type opened struct{ *postgres.Store }
+
+func (o opened) Table(ctx context.Context, table project.Table) (store.Batches, error) {
+	reading, err := o.Read(ctx, store.Request{Table: table})
+	if err != nil {
+		return nil, err
+	}
+	return reading.Batches, nil
+}
+
+// harness opens a database for each place, whose address lies there.
+func harness(t *testing.T) storetest.Harness {
+	return storetest.Harness{
+		Open: func(ctx context.Context, place string) (storetest.Opened, error) {
+			file := filepath.Join(place, "dsn")
+			address, err := os.ReadFile(file)
+			if err != nil {
+				address = []byte(testserver.Database(t))
+				if err := os.WriteFile(file, address, 0o600); err != nil {
+					return nil, err
+				}
+			}
+			s, err := postgres.Open(ctx, string(address))
+			if err != nil {
+				return nil, err
+			}
+			return opened{s}, nil
+		},
+		Modes: postgres.Capabilities().Modes,
+		Types: []storetest.Column{
+			{Type: datatype.Of(datatype.UUID), Values: []any{"00112233-4455-6677-8899-aabbccddeeff", "ffffffff-ffff-ffff-ffff-ffffffffffff", nil}},
+			{Type: datatype.Of(datatype.JSON), Values: []any{`{"a": [1, null]}`, `"x"`, nil}},
+			{Type: datatype.Of(datatype.Bytes), Values: []any{"\x00\xff", "", nil}},
+			{Type: datatype.Of(datatype.Time), Values: []any{"00:00:00.000001", "23:59:59.999999", nil}},
+			{Type: datatype.DecimalOf(38, 0), Values: []any{"99999999999999999999999999999999999999", "-1", nil}},
+			{Type: datatype.DecimalOf(38, 38), Values: []any{"0.99999999999999999999999999999999999999", "-0.00000000000000000000000000000000000001", nil}},
+			{Type: datatype.DecimalOf(9, 3), Values: []any{"100000.000", "0.000", nil}},
+		},
+	}
+}
+
+func TestADatabaseIsAStore(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, harness(t))
+}
