@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
 
@@ -212,6 +213,9 @@ func FuzzParse(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		if !utf8.ValidString(text) {
+			return // such files are refused before
+		}
 		var out bytes.Buffer
 		in, err := json.Marshal(map[string]string{"text": text})
 		if err != nil {

@@ -22,6 +22,7 @@ const maxDepth = 64
 // YAML reads one YAML document. The node is nil where the text is empty or
 // cannot be read.
 func YAML(text string, locate Locate) (node *Node, found problem.List) {
+	locate = within(locate, strings.Count(text, "\n")+1)
 	bad := func(line, column int, format string, args ...any) problem.List {
 		return problem.List{problem.New(problem.BadYAML, locate(line, column), "", format, args...)}
 	}
@@ -59,6 +60,12 @@ func YAML(text string, locate Locate) (node *Node, found problem.List) {
 	c := &converter{locate: locate, lines: strings.Split(text, "\n"), anchors: map[string]*Node{}}
 	node = c.node(documents[0].Body)
 	return node, c.found
+}
+
+// within keeps places on lines that editors count: to YAML a carriage return
+// alone ends a line as well.
+func within(locate Locate, lines int) Locate {
+	return func(line, column int) problem.Place { return locate(min(line, lines), column) }
 }
 
 // tooDeep returns the first token nested too deep, before any parser recurses.
