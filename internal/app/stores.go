@@ -14,6 +14,7 @@ import (
 	"github.com/tidemill/tidemill/internal/store"
 	"github.com/tidemill/tidemill/internal/store/duckdb"
 	"github.com/tidemill/tidemill/internal/store/files"
+	"github.com/tidemill/tidemill/internal/store/postgres"
 	"github.com/tidemill/tidemill/internal/unittest"
 )
 
@@ -31,6 +32,9 @@ var kinds = map[string]kind{
 	},
 	"files": func(_ context.Context, l Layout, settings map[string]string) (store.Store, error) {
 		return files.Open(l.resolve(settings["path"]))
+	},
+	"postgres": func(ctx context.Context, _ Layout, settings map[string]string) (store.Store, error) {
+		return postgres.Open(ctx, settings["dsn"])
 	},
 }
 

@@ -2,9 +2,14 @@ package postgres_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/project"
@@ -26,6 +31,33 @@ func (o opened) Table(ctx context.Context, table project.Table) (store.Batches, 
 	return reading.Batches, nil
 }
 
+// serverVariable hands the server of a test to the processes that it starts.
+const serverVariable = "TIDEMILL_POSTGRES_TEST_SERVER"
+
+// database makes a database, and returns its address.
+func database(t *testing.T, place string) string {
+	t.Helper()
+	server := os.Getenv(serverVariable) //nolint:forbidigo // how the test talks to itself
+	if server == "" {
+		return testserver.Database(t)
+	}
+	conn, err := pgx.Connect(t.Context(), server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	name := fmt.Sprintf("at_%x", sha256.Sum256([]byte(place)))[:40]
+	if _, err := conn.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	address, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address.Path = "/" + name
+	return address.String()
+}
+
 // harness opens a database for each place, whose address lies there.
 func harness(t *testing.T) storetest.Harness {
 	return storetest.Harness{
@@ -33,7 +65,7 @@ func harness(t *testing.T) storetest.Harness {
 			file := filepath.Join(place, "dsn")
 			address, err := os.ReadFile(file)
 			if err != nil {
-				address = []byte(testserver.Database(t))
+				address = []byte(database(t, place))
 				if err := os.WriteFile(file, address, 0o600); err != nil {
 					return nil, err
 				}
