@@ -79,6 +79,9 @@ func (v *version) collect() {
 		if !form.IsName(name) {
 			v.fail([]string{name}, problem.New(problem.BadName, problem.Place{File: "pipelines/" + name}, "rename the folder: a-z, 0-9 and _, beginning with a letter, at most 63 characters", "%q cannot be a pipeline's name", name))
 		}
+		if len(p.tasks) == 0 {
+			v.fail([]string{name}, problem.New(problem.MissingKey, p.out.Place, "put a .sql, .py or .yaml file beside pipeline.yaml", "the pipeline %s has no task", name))
+		}
 		v.uniqueTasks(p, variants)
 		v.pipelines = append(v.pipelines, p)
 	}

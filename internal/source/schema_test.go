@@ -9,7 +9,9 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/tools/txtar"
 
+	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/source"
 )
 
@@ -87,5 +89,73 @@ func TestTheReferenceNamesEveryKeyOfTheSchema(t *testing.T) {
 	}
 	if strings.Contains(page, "||") || strings.Contains(page, "|  |  |  |") {
 		t.Error("a row without words")
+	}
+}
+
+// kindOf names the schema of a project file; empty where it is no YAML of ours.
+func kindOf(name string) string {
+	parts := strings.Split(name, "/")
+	switch {
+	case name == "tidemill.yaml":
+		return "tidemill"
+	case !strings.HasSuffix(name, ".yaml"):
+		return ""
+	case parts[0] == "pipelines" && parts[2] == "pipeline.yaml":
+		return "pipeline"
+	}
+	return map[string]string{"pipelines": "task", "features": "feature_set", "tests": "test"}[parts[0]]
+}
+
+// The decoder and the schema are made from one declaration: what one refuses for
+// its shape, the other refuses too.
+func TestSchemaAndDecoderRefuseTheSameShapes(t *testing.T) {
+	t.Parallel()
+	names, err := filepath.Glob("testdata/*/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemas := map[string]*jsonschema.Schema{}
+	compared := 0
+	for _, archive := range names {
+		a, err := txtar.ParseFile(archive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := read(t, unpack(t, a), directive(a, "environment"))
+		for _, f := range a.Files {
+			kind := kindOf(f.Name)
+			if kind == "" {
+				continue
+			}
+			asJSON, err := yaml.YAMLToJSON(f.Data)
+			if err != nil || len(bytes.TrimSpace(f.Data)) == 0 {
+				continue // said by every parser
+			}
+			instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
+			if err != nil || instance == nil {
+				continue
+			}
+			if schemas[kind] == nil {
+				schemas[kind] = compileSchema(t, kind)
+			}
+			compared++
+			refused := schemas[kind].Validate(instance)
+			shape, any := false, false
+			for _, p := range r.Problems.Errors() {
+				if p.File == f.Name {
+					any = true
+					shape = shape || p.Code == problem.UnknownKey
+				}
+			}
+			if refused != nil && !any {
+				t.Errorf("%s: %s: the schema alone refuses it: %v", archive, f.Name, refused)
+			}
+			if refused == nil && shape {
+				t.Errorf("%s: %s: the decoder alone refuses a key", archive, f.Name)
+			}
+		}
+	}
+	if compared < 60 {
+		t.Errorf("only %d files were compared", compared)
 	}
 }
