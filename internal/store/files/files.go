@@ -20,6 +20,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/fault"
@@ -72,6 +73,7 @@ func (s *Store) Read(ctx context.Context, r store.Request) (*store.Reading, erro
 }
 
 // match lists the files below the folder that match a glob, without hidden ones.
+// A link that leads out of the folder is refused: what lies there is not the store's.
 func (s *Store) match(glob string) ([]string, error) {
 	glob = path.Clean(strings.TrimPrefix(glob, "./"))
 	if !fs.ValidPath(strings.NewReplacer("*", "x", "?", "x", "[", "x", "]", "x").Replace(glob)) {
@@ -81,12 +83,38 @@ func (s *Store) match(glob string) ([]string, error) {
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "%q is no glob: %w", glob, err)
 	}
-	names = slices.DeleteFunc(names, func(n string) bool {
+	var out []string
+	for _, n := range names {
+		if strings.HasPrefix(path.Base(n), ".") || strings.HasSuffix(n, ".partial") {
+			continue
+		}
 		info, err := s.root.Stat(n)
-		return err != nil || info.IsDir() || strings.HasPrefix(path.Base(n), ".") || strings.HasSuffix(n, ".partial")
-	})
-	slices.Sort(names)
-	return names, nil
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // it went away, or is a link to nothing
+		case err != nil:
+			return nil, fault.New(fault.Refused, "%s cannot be read from the folder of the store: %w", n, err)
+		case !info.IsDir():
+			out = append(out, n)
+		}
+	}
+	if len(names) == 0 {
+		return nil, s.reachable(glob)
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// reachable returns an error where a folder on the way to a glob lies outside of the store.
+func (s *Store) reachable(glob string) error {
+	for at := path.Dir(glob); at != "."; at = path.Dir(at) {
+		if strings.ContainsAny(at, `*?[\`) {
+			continue
+		}
+		if _, err := s.root.Stat(at); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+			return fault.New(fault.Refused, "%s cannot be read from the folder of the store: %w", at, err)
+		}
+	}
+	return nil
 }
 
 // open opens the first file, which decides the columns, and chains the others behind it.
@@ -126,6 +154,7 @@ type opened struct {
 	file    io.Closer
 	schema  datatype.Schema
 	text    bool
+	own     bool // a file of a table: it may have fewer and narrower columns than the table
 	batches format.Batches
 }
 
@@ -161,10 +190,15 @@ func (s *Store) openOne(ctx context.Context, name string, r store.Request) (*ope
 	return o, nil
 }
 
-// copyTo yields the file's batches in the columns of a schema, and closes the file.
+// copyTo yields the file's batches in the columns of a schema, and closes the
+// file. It returns false where nothing more is wanted.
 func (o *opened) copyTo(ctx context.Context, schema datatype.Schema, yield func(recordBatch, error) bool) bool {
 	defer func() { _ = o.file.Close() }()
-	order, err := align(o.name, o.schema, schema)
+	fit := align
+	if o.own {
+		fit = widen
+	}
+	aligned, err := fit(o.name, o.schema, schema)
 	if err != nil {
 		yield(nil, err)
 		return false
@@ -173,20 +207,18 @@ func (o *opened) copyTo(ctx context.Context, schema datatype.Schema, yield func(
 		if err == nil {
 			err = context.Cause(ctx)
 		}
+		if err == nil && aligned != nil {
+			batch, err = aligned.apply(batch)
+		}
 		if err != nil {
 			yield(nil, err)
 			return false
 		}
-		if order != nil {
-			batch = reorder(batch, schema, order)
-			ok := yield(batch, nil)
+		more := yield(batch, nil)
+		if aligned != nil {
 			batch.Release()
-			if !ok {
-				return false
-			}
-			continue
 		}
-		if !yield(batch, nil) {
+		if !more {
 			return false
 		}
 	}

@@ -23,23 +23,26 @@ import (
 
 // manifest is one state of a table.
 type manifest struct {
-	Number     int64                      `json:"number"`
-	At         time.Time                  `json:"at"`
-	Seq        int64                      `json:"seq"` // of the newest commit; raising a fence is no commit
-	Schema     datatype.Schema            `json:"schema"`
-	Files      []dataFile                 `json:"files"`
-	Quarantine []dataFile                 `json:"quarantine,omitempty"`
-	Fences     map[string]int64           `json:"fences"`
-	Receipts   map[string]*commit.Receipt `json:"receipts"`
+	Number     int64               `json:"number"`
+	At         time.Time           `json:"at"`
+	Seq        int64               `json:"seq"`          // of the newest commit; raising a fence is no commit
+	End        time.Time           `json:"end,omitzero"` // of the newest window that was committed
+	Schema     datatype.Schema     `json:"schema"`
+	Files      []dataFile          `json:"files"`
+	Quarantine []dataFile          `json:"quarantine,omitempty"`
+	Keys       map[string]keyState `json:"keys"`
+	Receipt    *commit.Receipt     `json:"receipt,omitempty"` // of the commit that made this manifest
 }
 
-// dataFile is one Parquet file of a table, with the commit that brought it.
+// dataFile is one Parquet file of a table, with the commit that brought its rows.
 type dataFile struct {
-	Name   string        `json:"name"`
-	Rows   int64         `json:"rows"`
-	Bytes  int64         `json:"bytes"`
-	Seq    int64         `json:"seq"`
-	Window commit.Window `json:"window,omitzero"`
+	Name    string        `json:"name"`
+	Rows    int64         `json:"rows"`
+	Bytes   int64         `json:"bytes"`
+	Seq     int64         `json:"seq"`
+	Origin  string        `json:"origin"` // the publish key without its generation
+	Window  commit.Window `json:"window,omitzero"`
+	Accepts commit.Window `json:"accepts,omitzero"` // every event time lies in here; zero: not known
 }
 
 func tableFolder(t project.Table) string { return path.Join(t.Schema, t.Name) }
@@ -48,13 +51,13 @@ func manifestFolder(t project.Table) string { return path.Join(tableFolder(t), "
 
 // newest reads a table's newest manifest; the zero manifest where there is none.
 func (s *Store) newest(t project.Table) (manifest, error) {
-	m := manifest{Fences: map[string]int64{}, Receipts: map[string]*commit.Receipt{}}
+	none := manifest{Keys: map[string]keyState{}}
 	entries, err := fs.ReadDir(s.root.FS(), manifestFolder(t))
 	if errors.Is(err, fs.ErrNotExist) {
-		return m, nil
+		return none, nil
 	}
 	if err != nil {
-		return m, fault.New(fault.Unavailable, "read the manifests of %s: %w", t, err)
+		return none, fault.New(fault.Unavailable, "read the manifests of %s: %w", t, err)
 	}
 	number := int64(0)
 	for _, e := range entries {
@@ -64,8 +67,14 @@ func (s *Store) newest(t project.Table) (manifest, error) {
 		}
 	}
 	if number == 0 {
-		return m, nil
+		return none, nil
 	}
+	return s.manifest(t, number)
+}
+
+// manifest reads the manifest of a number.
+func (s *Store) manifest(t project.Table, number int64) (manifest, error) {
+	m := manifest{Keys: map[string]keyState{}}
 	file, err := s.root.Open(manifestName(t, number))
 	if err != nil {
 		return m, fault.New(fault.Unavailable, "read manifest %d of %s: %w", number, t, err)
@@ -147,23 +156,22 @@ func (s *Store) syncFolder(name string) error {
 // change makes the manifest that follows the newest one, again where another
 // writer was faster. make sees the newest state and returns the next; it returns
 // done where nothing is to be written.
-func (s *Store) change(t project.Table, make func(m manifest) (next manifest, done bool, err error)) (manifest, error) {
+func (s *Store) change(t project.Table, make func(m manifest) (next manifest, done bool, err error)) error {
 	for range 1000 {
 		m, err := s.newest(t)
 		if err != nil {
-			return m, err
+			return err
 		}
-		number := m.Number
 		next, done, err := make(m)
 		if err != nil || done {
-			return next, err
+			return err
 		}
-		next.Number, next.At = number+1, time.Now().UTC()
+		next.Number, next.At = m.Number+1, time.Now().UTC()
 		if err = s.link(t, next); !errors.Is(err, errNumberTaken) {
-			return next, err
+			return err
 		}
 	}
-	return manifest{}, fault.New(fault.Busy, "%s has too many writers at once", t)
+	return fault.New(fault.Busy, "%s has too many writers at once", t)
 }
 
 func uniqueName(prefix string) string {

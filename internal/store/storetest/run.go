@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemill/tidemill/internal/core/commit"
+	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/store"
 )
@@ -23,6 +24,9 @@ func Run(t *testing.T, h Harness) {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
 			for _, test := range anyMode {
+				if h.OneTable && test.tables > 1 {
+					test.name, test.run = "a load of two tables is refused", refusesTwo
+				}
 				t.Run(test.name, func(t *testing.T) {
 					t.Parallel()
 					test.run(t, h.open(t), mode)
@@ -45,12 +49,13 @@ func Run(t *testing.T, h Harness) {
 }
 
 type modeTest struct {
-	name string
-	run  func(*testing.T, Opened, project.Mode)
+	name   string
+	run    func(*testing.T, Opened, project.Mode)
+	tables int // of one load, where it is not one
 }
 
 var anyMode = []modeTest{
-	{"the first load makes the table", func(t *testing.T, s Opened, m project.Mode) {
+	{name: "the first load makes the table", run: func(t *testing.T, s Opened, m project.Mode) {
 		line := first(m).must(t, s)
 		expect(t, s, firstRows...)
 		expectRefused(t, s, 2)
@@ -58,13 +63,13 @@ var anyMode = []modeTest{
 			t.Errorf("number %d with %d rows inserted, want 1 with 3", line.Seq, line.Evidence.Inserted)
 		}
 	}},
-	{"a load without rows makes the table", func(t *testing.T, s Opened, m project.Mode) {
+	{name: "a load without rows makes the table", run: func(t *testing.T, s Opened, m project.Mode) {
 		a := first(m)
 		a.Rows, a.Refused = nil, 0
 		a.must(t, s)
 		expect(t, s)
 	}},
-	{"another run of the window leaves the same table", func(t *testing.T, s Opened, m project.Mode) {
+	{name: "another run of the window leaves the same table", run: func(t *testing.T, s Opened, m project.Mode) {
 		first(m).must(t, s)
 		a := first(m)
 		a.Run, a.Fence = "r2", 2
@@ -74,7 +79,7 @@ var anyMode = []modeTest{
 		expect(t, s, firstRows...)
 		expectRefused(t, s, 2)
 	}},
-	{"a wanted rerun of the run leaves what it loaded last", func(t *testing.T, s Opened, m project.Mode) {
+	{name: "a wanted rerun of the run leaves what it loaded last", run: func(t *testing.T, s Opened, m project.Mode) {
 		first(m).must(t, s)
 		a := first(m)
 		a.Generation, a.Fence, a.Refused = 1, 2, 1
@@ -83,7 +88,7 @@ var anyMode = []modeTest{
 		expect(t, s, a.Rows...)
 		expectRefused(t, s, 1)
 	}},
-	{"a retry after the commit finds the receipt", func(t *testing.T, s Opened, m project.Mode) {
+	{name: "a retry after the commit finds the receipt", run: func(t *testing.T, s Opened, m project.Mode) {
 		first(m).must(t, s)
 		a := first(m)
 		a.Fence = 2
@@ -94,7 +99,7 @@ var anyMode = []modeTest{
 		}
 		expect(t, s, firstRows...)
 	}},
-	{"a stale attempt cannot begin", func(t *testing.T, s Opened, m project.Mode) {
+	{name: "a stale attempt cannot begin", run: func(t *testing.T, s Opened, m project.Mode) {
 		if receipt, err := s.CloseKey(t.Context(), Key("r1", 0), 7); receipt != nil || err != nil {
 			t.Fatalf("closing a key without a commit: %v, %v", receipt, err)
 		}
@@ -102,7 +107,7 @@ var anyMode = []modeTest{
 			t.Fatalf("begin returned %v, want ErrFenced", err)
 		}
 	}},
-	{"a stale attempt cannot commit", func(t *testing.T, s Opened, m project.Mode) {
+	{name: "a stale attempt cannot commit", run: func(t *testing.T, s Opened, m project.Mode) {
 		load, manifest, err := first(m).Stage(t.Context(), t, s)
 		if err != nil {
 			t.Fatal(err)
@@ -118,7 +123,7 @@ var anyMode = []modeTest{
 		}
 		expect(t, s, second.Rows...)
 	}},
-	{"an attempt that was closed cannot commit", func(t *testing.T, s Opened, m project.Mode) {
+	{name: "an attempt that was closed cannot commit", run: func(t *testing.T, s Opened, m project.Mode) {
 		load, manifest, err := first(m).Stage(t.Context(), t, s)
 		if err != nil {
 			t.Fatal(err)
@@ -136,7 +141,7 @@ var anyMode = []modeTest{
 			t.Errorf("the table has rows: %v", rows)
 		}
 	}},
-	{"closing a committed key returns its receipt", func(t *testing.T, s Opened, m project.Mode) {
+	{name: "closing a committed key returns its receipt", run: func(t *testing.T, s Opened, m project.Mode) {
 		first(m).must(t, s)
 		receipt, err := s.CloseKey(t.Context(), Key("r1", 0), 9)
 		if err != nil || receipt == nil || receipt.Fence != 1 {
@@ -150,7 +155,7 @@ var anyMode = []modeTest{
 			t.Errorf("two receipts of one commit:\n%s", diff)
 		}
 	}},
-	{"an aborted load leaves nothing, and the attempt may begin again", func(t *testing.T, s Opened, m project.Mode) {
+	{name: "an aborted load leaves nothing, and the attempt may begin again", run: func(t *testing.T, s Opened, m project.Mode) {
 		load, _, err := first(m).Stage(t.Context(), t, s)
 		if err != nil {
 			t.Fatal(err)
@@ -166,7 +171,7 @@ var anyMode = []modeTest{
 		first(m).must(t, s)
 		expect(t, s, firstRows...)
 	}},
-	{"evidence that does not add up is refused", func(t *testing.T, s Opened, m project.Mode) {
+	{name: "evidence that does not add up is refused", run: func(t *testing.T, s Opened, m project.Mode) {
 		load, manifest, err := first(m).Stage(t.Context(), t, s)
 		if err != nil {
 			t.Fatal(err)
@@ -183,7 +188,7 @@ var anyMode = []modeTest{
 			t.Errorf("the table has rows: %v", rows)
 		}
 	}},
-	{"two tables and quarantine come in one commit", func(t *testing.T, s Opened, m project.Mode) {
+	{name: "two tables and quarantine come in one commit", tables: 2, run: func(t *testing.T, s Opened, m project.Mode) {
 		a, b := first(m), first(m)
 		b.Spec.Table.Name = "others"
 		load, err := s.Begin(t.Context(), store.Spec{
@@ -215,7 +220,7 @@ var anyMode = []modeTest{
 			}
 		}
 	}},
-	{"who reads during commits sees the old table or the new", func(t *testing.T, s Opened, m project.Mode) {
+	{name: "who reads during commits sees the old table or the new", run: func(t *testing.T, s Opened, m project.Mode) {
 		publish := func(i int) error {
 			a := first(m)
 			a.Run, a.Fence, a.Rows = fmt.Sprint("r", i), int64(i), [][]any{Row(1, 1, fmt.Sprint("v", i), 1), Row(2, 2, fmt.Sprint("v", i), 2)}
@@ -249,9 +254,19 @@ var anyMode = []modeTest{
 			}
 		}
 	}},
-	{"a wider type and a new column are taken in, and a narrower one leaves the old", func(t *testing.T, s Opened, m project.Mode) {
+	{name: "a wider type and a new column are taken in, and a narrower one leaves the old", run: func(t *testing.T, s Opened, m project.Mode) {
 		evolve(t, s, m)
 	}},
+}
+
+func refusesTwo(t *testing.T, s Opened, m project.Mode) {
+	a, b := first(m), first(m)
+	b.Spec.Table.Name = "others"
+	spec := a.spec()
+	spec.Tables = append(spec.Tables, b.Spec)
+	if _, err := s.Begin(t.Context(), spec); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a load of two tables was answered with %v", err)
+	}
 }
 
 var firstRows = [][]any{Row(1, 1, "UA", 5), Row(2, 2, "é 飛", -1), {"3", "2013-01-01T03:00:00Z", nil, nil}}

@@ -38,6 +38,8 @@ type Harness struct {
 	Modes []project.Mode
 	// NUL says that texts may hold the character NUL; else they must be refused, whole.
 	NUL bool
+	// OneTable says that a load holds one table; a load of two must be refused.
+	OneTable bool
 	// Points are named points of the store's own, beside those that every publish passes.
 	Points []failpoint.Point
 	// Types are further columns that must round-trip, beside those that all stores hold.
