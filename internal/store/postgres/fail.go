@@ -84,7 +84,7 @@ func kindOf(answer *pgconn.PgError) fault.Kind {
 		return fault.OutOfMemory
 	case "2BP01", "22021":
 		return fault.Refused // others depend on the object; the text holds what no text may hold
-	case "3D000", "25006":
+	case "3D000":
 		return fault.Invalid
 	case "55P03":
 		return fault.Busy
@@ -99,7 +99,7 @@ func kindOf(answer *pgconn.PgError) fault.Kind {
 		return fault.Denied
 	case "40":
 		return fault.Busy
-	case "0A", "26", "34", "3F", "42":
+	case "0A", "25", "26", "34", "3F", "42":
 		return fault.Invalid
 	case "20", "21", "22", "23", "38", "54", "P0":
 		return fault.Failed
