@@ -104,9 +104,9 @@ func (s *Store) match(glob string) ([]string, error) {
 	return out, nil
 }
 
-// reachable returns an error where a folder on the way to a glob lies outside of the store.
+// reachable returns an error where what a glob names, or a folder on the way to it, lies outside of the store.
 func (s *Store) reachable(glob string) error {
-	for at := path.Dir(glob); at != "."; at = path.Dir(at) {
+	for at := glob; at != "."; at = path.Dir(at) {
 		if strings.ContainsAny(at, `*?[\`) {
 			continue
 		}
