@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/core/calendar"
 	"github.com/tidemill/tidemill/internal/core/dialect"
+	"github.com/tidemill/tidemill/internal/core/expr"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/move"
@@ -57,6 +58,9 @@ func (a *attempt) read(ctx context.Context, write project.Write) (*store.Reading
 	case !m.FromTable.IsZero():
 		request.Table = m.FromTable
 	default:
+		if err := narrow(m.From, a.times, a.grant.Window); err != nil {
+			return nil, err
+		}
 		if request.Path, err = a.expand(m.From); err != nil {
 			return nil, err
 		}
@@ -97,4 +101,27 @@ func (a *attempt) absent(write project.Write, missing error) (*store.Reading, er
 		return nil, fault.New(fault.Refused, "%w; it did not come within %s", missing, calendar.FormatDuration(m.Wait))
 	}
 	return nil, fault.New(fault.Refused, "%w", missing)
+}
+
+// narrow refuses a window of several slots for files that are named by the
+// beginning of a window: the move would read the first of them and put its rows
+// in the place of all. Files named by the end as well are made for any window.
+func narrow(path string, times calendar.Timetable, window calendar.Window) error {
+	template, err := expr.ParseTemplate(path)
+	if err != nil {
+		return fault.New(fault.Invalid, "%q: %w", path, err)
+	}
+	begins, ends := false, false
+	for _, r := range template.References() {
+		begins = begins || r.Path[0] == "window" && len(r.Path) > 1 && r.Path[1] != "end"
+		ends = ends || r.Path[0] == "window" && len(r.Path) > 1 && r.Path[1] == "end"
+	}
+	if !begins || ends || window.Empty() || !times.Scheduled() {
+		return nil
+	}
+	if next, ok := times.Boundary(window.Start); ok && next.Before(window.End) {
+		return fault.New(fault.Refused, "the window %s holds several windows of the schedule, and %s names the file of its first one only; "+
+			"nothing was read: load each by itself, with tidemill backfill PIPELINE --from A --to B and no --chunk", window, path)
+	}
+	return nil
 }
