@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -27,6 +28,9 @@ func (s *session) give(t table) error {
 		e := json.NewEncoder(s.Out)
 		e.SetIndent("", "  ")
 		e.SetEscapeHTML(false)
+		if v := reflect.ValueOf(t.values); v.Kind() == reflect.Slice && v.IsNil() {
+			return e.Encode([]any{}) // an empty list is a list
+		}
 		return e.Encode(t.values)
 	case "csv":
 		w := csv.NewWriter(s.Out)

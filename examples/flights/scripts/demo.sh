@@ -4,7 +4,9 @@
 # scores April, and says what came of it. Run again, it changes nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tidemill() { ../../bin/tidemill "$@"; }
+program=${TIDEMILL:-$PWD/../../bin/tidemill}
+export TIDEMILL=$program
+tidemill() { "$program" "$@"; }
 began=$(date +%s%N)
 
 echo "== tidemill check: the project is read before anything runs"

@@ -2,12 +2,13 @@
 """What came of the demo, in words. Asks the running server; changes nothing."""
 
 import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-TIDEMILL = str(Path(__file__).resolve().parents[3] / "bin" / "tidemill")
+TIDEMILL = os.environ.get("TIDEMILL", str(Path(__file__).resolve().parents[3] / "bin" / "tidemill"))
 
 
 def ask(*args):
