@@ -6,11 +6,11 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/pgarrow"
 )
 
 // column is a column of a SELECT or of a table.
@@ -22,43 +22,10 @@ type column struct {
 	typ    datatype.Type // what holds each of its values
 }
 
-// simple are the types without further facts.
-var simple = map[uint32]datatype.Kind{
-	pgtype.BoolOID: datatype.Bool, pgtype.Int2OID: datatype.Int16, pgtype.Int4OID: datatype.Int32, pgtype.Int8OID: datatype.Int64,
-	pgtype.OIDOID: datatype.Int64, pgtype.Float4OID: datatype.Float32, pgtype.Float8OID: datatype.Float64,
-	pgtype.TextOID: datatype.String, pgtype.NameOID: datatype.String, pgtype.QCharOID: datatype.String, pgtype.ByteaOID: datatype.Bytes,
-	pgtype.UUIDOID: datatype.UUID, pgtype.DateOID: datatype.Date, pgtype.TimeOID: datatype.Time,
-	pgtype.TimestampOID: datatype.Timestamp, pgtype.TimestamptzOID: datatype.TimestampTZ,
-	pgtype.JSONOID: datatype.JSON, pgtype.JSONBOID: datatype.JSON,
-}
-
-// header is what PostgreSQL counts into the length of a text and the digits of a number.
-const header = 4
-
 // resolve finds the type that holds each value of the engine's type; false where none does.
-func (c *column) resolve() bool {
-	if kind, ok := simple[c.oid]; ok {
-		c.typ = datatype.Of(kind)
-		return true
-	}
-	switch c.oid {
-	case pgtype.VarcharOID, pgtype.BPCharOID:
-		c.typ = datatype.Of(datatype.String)
-		if c.typmod > header {
-			c.typ.Length = int(c.typmod) - header
-		}
-		return true
-	case pgtype.NumericOID:
-		if c.typmod < header {
-			c.typ = datatype.Of(datatype.Decimal)
-			return true
-		}
-		facts := c.typmod - header
-		scale := int(facts&0x7ff^1024) - 1024 // eleven bits with a sign
-		c.typ = datatype.DecimalOf(int(facts>>16&0xffff), scale)
-		return scale >= 0 && c.typ.Validate() == nil
-	}
-	return false
+func (c *column) resolve() (ok bool) {
+	c.typ, ok = pgarrow.TypeOf(c.oid, c.typmod)
+	return ok
 }
 
 // describe returns the columns of a SELECT, and its positional form, without running it.

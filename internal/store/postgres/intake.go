@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/pgarrow"
 )
 
 // place is the column that keeps the order in which rows were staged: where rows
@@ -63,13 +63,13 @@ func (in *intake) add(ctx context.Context, q *session, batch arrow.RecordBatch) 
 		return err
 	}
 	defer plain.Release()
-	reader, err := newCopyReader(plain, in.fields)
+	reader, err := pgarrow.NewCopyReader(plain, in.fields)
 	if err != nil {
 		return err
 	}
 	_, err = q.conn.PgConn().CopyFrom(ctx, reader, in.copy)
-	if reader.err != nil && !errors.Is(err, context.Canceled) {
-		return reader.err
+	if encoding := reader.Err(); encoding != nil {
+		return encoding
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/pgarrow"
 	"github.com/tidemill/tidemill/internal/store"
 )
 
@@ -138,10 +139,10 @@ func (q *session) stream(ctx context.Context, s selection, sink func(arrow.Recor
 	columns := s.columns
 	builder := array.NewRecordBuilder(memory.DefaultAllocator, schemaOf(columns).Arrow())
 	defer builder.Release()
-	decoders := make([]decoder, len(columns))
+	decoders := make([]pgarrow.Decoder, len(columns))
 	for i, c := range columns {
-		if decoders[i], err = c.decoder(builder.Field(i)); err != nil {
-			return 0, false, err
+		if decoders[i], err = pgarrow.NewDecoder(c.oid, c.typ, builder.Field(i)); err != nil {
+			return 0, false, fmt.Errorf("column %s: %w", c.name, err)
 		}
 	}
 	waiting, bytes := 0, 0

@@ -1,4 +1,4 @@
-package postgres
+package pgarrow
 
 import (
 	"bytes"
@@ -18,8 +18,8 @@ import (
 	"github.com/tidemill/tidemill/internal/core/fault"
 )
 
-// decoder appends one value, which is not null, to its column.
-type decoder func(value []byte) error
+// Decoder appends one value, which is not null, to its column.
+type Decoder func(value []byte) error
 
 // PostgreSQL counts days and microseconds from the start of 2000.
 const (
@@ -34,7 +34,9 @@ const (
 	lastDay  = 2_932_896
 )
 
-func (c column) decoder(to array.Builder) (decoder, error) {
+// NewDecoder returns what decodes the values of a column into a builder of the
+// Arrow type of t. The oid is PostgreSQL's own name of the type.
+func NewDecoder(oid uint32, t datatype.Type, to array.Builder) (Decoder, error) {
 	switch b := to.(type) {
 	case *array.BooleanBuilder:
 		return sized(1, func(v []byte) { b.Append(v[0] != 0) }), nil
@@ -43,7 +45,7 @@ func (c column) decoder(to array.Builder) (decoder, error) {
 	case *array.Int32Builder:
 		return sized(4, func(v []byte) { b.Append(int32(binary.BigEndian.Uint32(v))) }), nil
 	case *array.Int64Builder:
-		if c.oid == pgtype.OIDOID {
+		if oid == pgtype.OIDOID {
 			return sized(4, func(v []byte) { b.Append(int64(binary.BigEndian.Uint32(v))) }), nil
 		}
 		return sized(8, func(v []byte) { b.Append(int64(binary.BigEndian.Uint64(v))) }), nil
@@ -52,7 +54,7 @@ func (c column) decoder(to array.Builder) (decoder, error) {
 	case *array.Float64Builder:
 		return sized(8, func(v []byte) { b.Append(math.Float64frombits(binary.BigEndian.Uint64(v))) }), nil
 	case *array.Decimal128Builder:
-		return decimals(c.typ.Scale, b), nil
+		return decimals(t.Scale, b), nil
 	case *array.BinaryBuilder:
 		return func(v []byte) error { b.Append(v); return nil }, nil
 	case *array.Date32Builder:
@@ -62,22 +64,22 @@ func (c column) decoder(to array.Builder) (decoder, error) {
 	case *array.TimestampBuilder:
 		return instants(b), nil
 	case *array.StringBuilder:
-		return c.textDecoder(b), nil
+		return textDecoder(oid, b), nil
 	}
-	return nil, fault.New(fault.Internal, "column %s: nothing decodes a %s", c.name, c.typ)
+	return nil, fault.New(fault.Internal, "nothing decodes a %s", t)
 }
 
-func (c column) textDecoder(b *array.StringBuilder) decoder {
+func textDecoder(oid uint32, b *array.StringBuilder) Decoder {
 	switch {
-	case c.oid == pgtype.UUIDOID:
+	case oid == pgtype.UUIDOID:
 		return sized(16, func(v []byte) { b.BinaryBuilder.Append(uuidText(v)) })
-	case c.oid == pgtype.NumericOID:
+	case oid == pgtype.NumericOID:
 		return func(v []byte) error {
 			text, err := numericText(v)
 			b.BinaryBuilder.Append(text)
 			return err
 		}
-	case c.oid == pgtype.JSONBOID:
+	case oid == pgtype.JSONBOID:
 		return func(v []byte) error {
 			if len(v) == 0 || v[0] != 1 {
 				return fault.New(fault.Internal, "the server sends JSON of an unknown version")
@@ -97,7 +99,7 @@ func (c column) textDecoder(b *array.StringBuilder) decoder {
 
 func clip(v []byte) []byte { return v[:min(len(v), 60)] }
 
-func sized(size int, take func([]byte)) decoder {
+func sized(size int, take func([]byte)) Decoder {
 	return func(v []byte) error {
 		if len(v) != size {
 			return fault.New(fault.Internal, "a value has %d bytes instead of %d", len(v), size)
@@ -107,7 +109,7 @@ func sized(size int, take func([]byte)) decoder {
 	}
 }
 
-func days(b *array.Date32Builder) decoder {
+func days(b *array.Date32Builder) Decoder {
 	return func(v []byte) error {
 		if len(v) != 4 {
 			return fault.New(fault.Internal, "a date has %d bytes", len(v))
@@ -124,7 +126,7 @@ func days(b *array.Date32Builder) decoder {
 	}
 }
 
-func clocks(b *array.Time64Builder) decoder {
+func clocks(b *array.Time64Builder) Decoder {
 	return func(v []byte) error {
 		if len(v) != 8 {
 			return fault.New(fault.Internal, "a time has %d bytes", len(v))
@@ -138,7 +140,7 @@ func clocks(b *array.Time64Builder) decoder {
 	}
 }
 
-func instants(b *array.TimestampBuilder) decoder {
+func instants(b *array.TimestampBuilder) Decoder {
 	return func(v []byte) error {
 		if len(v) != 8 {
 			return fault.New(fault.Internal, "a timestamp has %d bytes", len(v))
@@ -208,7 +210,7 @@ var powers = [...]uint64{1, 10, 100, 1000, 10_000}
 
 // decimals decodes numbers as whole multiples of 10^-scale. What is none, or has
 // more digits than fit, is refused.
-func decimals(scale int, b *array.Decimal128Builder) decoder {
+func decimals(scale int, b *array.Decimal128Builder) Decoder {
 	precision := b.Type().(*arrow.Decimal128Type).Precision
 	return func(v []byte) error {
 		n, err := readNumeric(v)

@@ -1,4 +1,4 @@
-package postgres
+package pgarrow
 
 import (
 	"bytes"
@@ -21,8 +21,8 @@ import (
 // encoder appends the value of a row, which is not null, behind its length.
 type encoder func(to []byte, row int) ([]byte, error)
 
-// copyReader is a batch as COPY BINARY wants it, encoded as it is read.
-type copyReader struct {
+// CopyReader is a batch as COPY … (FORMAT binary) wants it, encoded as it is read.
+type CopyReader struct {
 	names    []string
 	columns  []arrow.Array
 	encoders []encoder
@@ -32,7 +32,7 @@ type copyReader struct {
 	waiting []byte
 	buffer  []byte
 	ended   bool
-	err     error // why encoding ended: the driver does not give it back
+	err     error
 }
 
 // chunk is how much is encoded before it is handed on.
@@ -40,8 +40,9 @@ const chunk = 64 << 10
 
 var copyHeader = []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00")
 
-func newCopyReader(batch arrow.RecordBatch, fields []datatype.Field) (*copyReader, error) {
-	r := &copyReader{rows: int(batch.NumRows())}
+// NewCopyReader reads a batch, whose columns are those of the fields in their order.
+func NewCopyReader(batch arrow.RecordBatch, fields []datatype.Field) (*CopyReader, error) {
+	r := &CopyReader{rows: int(batch.NumRows())}
 	for i, f := range fields {
 		e, err := encoderOf(f.Type, batch.Column(i))
 		if err != nil {
@@ -54,8 +55,11 @@ func newCopyReader(batch arrow.RecordBatch, fields []datatype.Field) (*copyReade
 	return r, nil
 }
 
+// Err is why encoding ended early; nil where it did not. Drivers do not give it back.
+func (r *CopyReader) Err() error { return r.err }
+
 // Read encodes further rows.
-func (r *copyReader) Read(p []byte) (int, error) {
+func (r *CopyReader) Read(p []byte) (int, error) {
 	for len(r.waiting) == 0 {
 		if r.ended {
 			return 0, io.EOF
@@ -69,7 +73,7 @@ func (r *copyReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (r *copyReader) fill() error {
+func (r *CopyReader) fill() error {
 	out := r.buffer[:0]
 	for ; r.row < r.rows && len(out) < chunk; r.row++ {
 		out = binary.BigEndian.AppendUint16(out, uint16(len(r.columns)))
