@@ -99,7 +99,7 @@ def main() -> None:
     broken = run("run", "land", "--window", "2013-03-03", "--task", "weather", code=None)
     check("a broken feed is refused with its place", broken.returncode == 3 and "2013-03-03.jsonl" in broken.stderr, broken.stderr)
     incidents = ask("incidents")
-    check("an incident names the task", any(i["pipeline"] == "land" and i["task"] == "weather" for i in incidents), incidents)
+    check("an incident names the task and its owner", any(i["pipeline"] == "land" and i["task"] == "weather" and i.get("owner") == "airline-data" for i in incidents), incidents)
     Path(feed).write_bytes(good)
     run("run", "land", "--window", "2013-03-03", "--task", "weather")
     check("mended and run again, it is resolved", not any(i["task"] == "weather" for i in ask("incidents")))

@@ -43,7 +43,7 @@ func (s *Server) backfill(ctx context.Context, _ *http.Request, in api.BackfillR
 			return out, err
 		}
 		b.Runs = append(b.Runs, ledger.NewRun{
-			Environment: s.Environment, ID: ledger.NewID(time.Now()), Pipeline: pl.Name, Bundle: bundle, Window: w, By: in.By, Tasks: tasks,
+			Environment: s.Environment, ID: ledger.NewID(time.Now()), Pipeline: pl.Name, Owner: pl.Owner, Bundle: bundle, Window: w, By: in.By, Tasks: tasks,
 		})
 	}
 	if err := s.Ledger.CreateBackfill(ctx, b); err != nil {

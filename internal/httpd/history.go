@@ -137,7 +137,7 @@ func (s *Server) replay(ctx context.Context, _ *http.Request, in api.ReplayReque
 		for _, t := range pl.Tasks {
 			for _, w := range t.Writes {
 				if w.Table == table {
-					return s.startReplay(ctx, pl.Name, t.Name, bundle, table, in)
+					return s.startReplay(ctx, pl, t.Name, bundle, table, in)
 				}
 			}
 		}
@@ -145,7 +145,7 @@ func (s *Server) replay(ctx context.Context, _ *http.Request, in api.ReplayReque
 	return api.Run{}, fault.New(fault.NotFound, "no task of the project writes %s", table)
 }
 
-func (s *Server) startReplay(ctx context.Context, pipeline, task, bundle string, table project.Table, in api.ReplayRequest) (api.Run, error) {
+func (s *Server) startReplay(ctx context.Context, pl project.Pipeline, task, bundle string, table project.Table, in api.ReplayRequest) (api.Run, error) {
 	var within struct {
 		Rows   int64         `json:"rows"`
 		Window commit.Window `json:"window"`
@@ -161,7 +161,7 @@ func (s *Server) startReplay(ctx context.Context, pipeline, task, bundle string,
 		return api.Run{}, fault.New(fault.Internal, "replay of %s: %w", table, err)
 	}
 	n := ledger.NewRun{
-		Environment: s.Environment, ID: ledger.NewID(time.Now()), Pipeline: pipeline, Bundle: bundle, Kind: ledger.KindReplay,
+		Environment: s.Environment, ID: ledger.NewID(time.Now()), Pipeline: pl.Name, Owner: pl.Owner, Bundle: bundle, Kind: ledger.KindReplay,
 		Window: within.Window, Params: params, By: in.By, Tasks: []ledger.NewTask{{Name: task}},
 	}
 	if err := s.Ledger.CreateRun(ctx, n); err != nil {

@@ -79,7 +79,7 @@ func (s *Server) startRun(ctx context.Context, _ *http.Request, in api.RunReques
 		return api.Run{}, err
 	}
 	n := ledger.NewRun{
-		Environment: s.Environment, ID: ledger.NewID(time.Now()), Pipeline: pl.Name, Bundle: bundle,
+		Environment: s.Environment, ID: ledger.NewID(time.Now()), Pipeline: pl.Name, Owner: pl.Owner, Bundle: bundle,
 		Kind: ledger.KindManual, Params: params, By: in.By, Overlap: pl.Overlap,
 	}
 	choice := scheduler.Choice{Tasks: in.Tasks, From: in.From}

@@ -27,6 +27,7 @@ type NewRun struct {
 	Environment string
 	ID          string
 	Pipeline    string
+	Owner       string // of the pipeline, for the incidents of its tasks
 	Bundle      string
 	Kind        string
 	Backfill    string
@@ -71,10 +72,10 @@ func (tx *Tx) createRun(n NewRun) error {
 	// the target decides by its own commits what that means (PROTOCOLS §4.4).
 	live := n.Kind == KindScheduled || n.Kind == KindManual
 	if err := tx.exec(`INSERT INTO run (environment, run, pipeline, bundle, kind, backfill, due_us, start_us, end_us, live, params,
-			state, open, overlap, created_by, created_us)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'queued', $12, $13, $14, $15)`,
+			state, open, overlap, created_by, created_us, owner)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'queued', $12, $13, $14, $15, $16)`,
 		n.Environment, n.ID, n.Pipeline, n.Bundle, n.Kind, n.Backfill, optionalUS(n.Due), us(n.Window.Start), us(n.Window.End),
-		flag(live), string(params), len(n.Tasks), n.Overlap, n.By, us(tx.now)); err != nil {
+		flag(live), string(params), len(n.Tasks), n.Overlap, n.By, us(tx.now), n.Owner); err != nil {
 		return err
 	}
 	for _, t := range n.Tasks {

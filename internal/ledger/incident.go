@@ -65,7 +65,7 @@ func (tx *Tx) tell(ref run.Ref, h run.Header, e run.Tell) error {
 		kind = "contract_broken"
 	}
 	return tx.report(Report{
-		Environment: ref.Environment, Kind: kind, Severity: "error", Pipeline: h.Pipeline, Task: ref.Task,
+		Environment: ref.Environment, Kind: kind, Severity: "error", Pipeline: h.Pipeline, Owner: h.Owner, Task: ref.Task,
 		Run: ref.Run, Window: h.Window, Summary: e.Reason,
 	})
 }

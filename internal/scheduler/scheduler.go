@@ -100,7 +100,7 @@ func (s *Scheduler) decide(ctx context.Context, name string) error {
 		if err != nil {
 			failed = err
 		}
-		return ledger.NewRun{Bundle: bundle, Overlap: pl.Overlap, By: "schedule", Tasks: tasks}
+		return ledger.NewRun{Bundle: bundle, Owner: pl.Owner, Overlap: pl.Overlap, By: "schedule", Tasks: tasks}
 	})
 	if failed != nil {
 		return failed

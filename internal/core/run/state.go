@@ -75,6 +75,7 @@ type Header struct {
 	Environment string
 	ID          string
 	Pipeline    string
+	Owner       string // of the pipeline, for incidents
 	Bundle      string
 	Window      commit.Window
 	State       State

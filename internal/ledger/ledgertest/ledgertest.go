@@ -341,15 +341,15 @@ func cancel(_ *testing.T, b *bundle) {
 
 func incidents(_ *testing.T, b *bundle) {
 	fail := func(id string, w commit.Window) {
-		b.create(id, ledger.NewRun{Window: w}, ledger.NewTask{Name: "a"})
+		b.create(id, ledger.NewRun{Window: w, Owner: "finance"}, ledger.NewTask{Name: "a"})
 		g := b.one("s1")
 		b.must(g.Ref, run.Acknowledged{Epoch: g.Epoch}, run.AttemptFailed{Epoch: g.Epoch, Kind: fault.Failed, Reason: "exit 1"})
 	}
 	fail("r1", day(1))
 	fail("r2", day(2))
 	open, err := b.Incidents(b.t.Context(), environment, false)
-	if err != nil || len(open) != 1 || len(open[0].Runs) != 2 {
-		b.t.Fatalf("incidents %+v, %v; want one with two runs", open, err)
+	if err != nil || len(open) != 1 || len(open[0].Runs) != 2 || open[0].Owner != "finance" {
+		b.t.Fatalf("incidents %+v, %v; want one of finance with two runs", open, err)
 	}
 	mend := func(id string, w commit.Window) {
 		b.create(id, ledger.NewRun{Window: w, Kind: ledger.KindWindow}, ledger.NewTask{Name: "a"})

@@ -35,7 +35,7 @@ CREATE TABLE backfill (
 
 CREATE TABLE run (
   environment TEXT NOT NULL, run TEXT NOT NULL,
-  pipeline TEXT NOT NULL, bundle TEXT NOT NULL,
+  pipeline TEXT NOT NULL, owner TEXT NOT NULL DEFAULT '', bundle TEXT NOT NULL,
   kind TEXT NOT NULL, backfill TEXT NOT NULL DEFAULT '',
   due_us BIGINT, start_us BIGINT NOT NULL, end_us BIGINT NOT NULL,
   live INT NOT NULL, params TEXT NOT NULL DEFAULT '{}',
