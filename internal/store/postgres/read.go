@@ -3,11 +3,13 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/dialect"
@@ -54,7 +56,6 @@ func (s *Store) Read(ctx context.Context, request store.Request) (*store.Reading
 		return nil, err
 	}
 	if err := bounded(r.columns); err != nil {
-		r.q.close()
 		return nil, err
 	}
 	rows := request.Batch
@@ -72,46 +73,46 @@ func (s *Store) find(ctx context.Context, t project.Table) (found relation, err 
 	return found, failed(ctx, "looking up table "+t.String(), err)
 }
 
-// result is a SELECT that was described and not run, on a connection of its own.
+// result is a SELECT that was described and not run. It holds no connection: who
+// finds that the rows are there already never asks for them.
 type result struct {
-	q       *session
+	store   *Store
 	text    string
 	args    []any
 	columns []column
 }
 
 func (s *Store) open(ctx context.Context, statement dialect.Statement) (*result, error) {
-	q, err := s.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	text, args, columns, err := q.describe(ctx, statement)
-	if err != nil {
-		q.close()
-		return nil, err
-	}
-	return &result{q, text, args, columns}, nil
+	r := &result{store: s}
+	err := s.with(ctx, func(q *session) (err error) {
+		r.text, r.args, r.columns, err = q.describe(ctx, statement)
+		return err
+	})
+	return r, err
 }
 
-// batches runs the SELECT and yields its rows. The connection ends with it, so
-// that rows nobody wants any more are not sent.
+// batches runs the SELECT and yields its rows, on a connection of their own that
+// ends with them: rows nobody wants any more are not sent.
 func (r *result) batches(ctx context.Context, rows int) store.Batches {
 	return once(func(yield func(arrow.RecordBatch, error) bool) {
-		ctx, stop := context.WithCancel(ctx)
-		defer r.q.close()
-		defer stop()
-		_, stopped, err := r.run(ctx, rows, yield)
-		if err != nil && !stopped {
+		q, err := r.store.connect(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer q.close()
+		_, left, err := r.run(ctx, q, rows, yield)
+		if err != nil && !left {
 			yield(nil, err)
 		}
 	})
 }
 
-func (r *result) run(ctx context.Context, rows int, yield func(arrow.RecordBatch, error) bool) (n int64, left bool, err error) {
-	if _, err := r.q.exec(ctx, "BEGIN TRANSACTION READ ONLY"); err != nil {
+func (r *result) run(ctx context.Context, q *session, rows int, yield func(arrow.RecordBatch, error) bool) (n int64, left bool, err error) {
+	if _, err := q.exec(ctx, "BEGIN TRANSACTION READ ONLY"); err != nil {
 		return 0, false, failed(ctx, "beginning to read", err)
 	}
-	return r.q.stream(ctx, selection{r.text, r.args, r.columns, rows, r.q.close}, func(b arrow.RecordBatch) bool { return yield(b, nil) })
+	return q.stream(ctx, selection{r.text, r.args, r.columns, rows, q.close}, func(b arrow.RecordBatch) bool { return yield(b, nil) })
 }
 
 // selection is a query and how to read its rows.
@@ -137,6 +138,9 @@ func (q *session) stream(ctx context.Context, s selection, sink func(arrow.Recor
 		rows.Close()
 	}()
 	columns := s.columns
+	if err := asDescribed(rows.FieldDescriptions(), columns); err != nil {
+		return 0, false, err
+	}
 	builder := array.NewRecordBuilder(memory.DefaultAllocator, schemaOf(columns).Arrow())
 	defer builder.Release()
 	decoders := make([]pgarrow.Decoder, len(columns))
@@ -194,6 +198,17 @@ func once(stream store.Batches) store.Batches {
 		consumed = true
 		stream(yield)
 	}
+}
+
+// asDescribed makes sure that the columns are still those that were described.
+func asDescribed(now []pgconn.FieldDescription, columns []column) error {
+	same := func(f pgconn.FieldDescription, c column) bool {
+		return f.Name == c.name && f.DataTypeOID == c.oid && f.TypeModifier == c.typmod
+	}
+	if len(now) > 0 && !slices.EqualFunc(now, columns, same) { // none: the server has answered with an error
+		return fault.New(fault.Conflict, "the columns of the SELECT have changed since it was planned: try again")
+	}
+	return nil
 }
 
 // pageRows is what one FETCH of a cursor brings, all of it in memory.

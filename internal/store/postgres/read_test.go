@@ -219,6 +219,19 @@ func TestATableIsReadOrAbsent(t *testing.T) {
 	}
 }
 
+func TestColumnsThatChangeBetweenPlanAndReadAreRefused(t *testing.T) {
+	t.Parallel()
+	s, conn := open(t, "CREATE TABLE public.t (a int)", "INSERT INTO public.t VALUES (1)")
+	reading, err := s.Read(t.Context(), store.Request{Table: project.Table{Schema: "public", Name: "t"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, conn, "ALTER TABLE public.t ALTER COLUMN a TYPE date USING DATE '2013-01-01'") // four bytes as well
+	if rows, err := texts(reading.Batches); !fault.Is(err, fault.Conflict) {
+		t.Errorf("read %v, %v", rows, err)
+	}
+}
+
 func TestParametersAreBound(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
