@@ -79,7 +79,7 @@ func (p *part) discard() {
 	if !p.over {
 		p.over = true
 		_ = p.pipe.CloseWithError(fault.New(fault.Cancelled, "the load was given up"))
-		<-p.done
+		<-p.done //nolint:errcheck // given up: what the writer says no longer matters
 	}
 	_ = p.store.root.Remove(p.name)
 }

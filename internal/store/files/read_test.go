@@ -133,8 +133,13 @@ func TestWhatIsNotThereIsAbsent(t *testing.T) {
 		t.Fatal(err)
 	}
 	requests := []store.Request{
-		{Path: "in/*.jsonl"}, {Path: "none/*.csv"}, {Path: "in/a.csv/b.csv"}, {Path: "in/dangling.csv"}, {Path: "in"},
-		{Table: project.Table{Schema: "raw", Name: "none"}}, {Table: project.Table{Schema: "raw", Name: "none__quarantine"}},
+		{Path: "in/*.jsonl"},
+		{Path: "none/*.csv"},
+		{Path: "in/a.csv/b.csv"},
+		{Path: "in/dangling.csv"},
+		{Path: "in"},
+		{Table: project.Table{Schema: "raw", Name: "none"}},
+		{Table: project.Table{Schema: "raw", Name: "none__quarantine"}},
 	}
 	for _, request := range requests {
 		if _, _, err := read(t, s, request); !errors.Is(err, store.ErrAbsent) || !fault.Is(err, fault.NotFound) {

@@ -253,7 +253,7 @@ func TestPublishesOfOneTableAreNumberedWithoutHoles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	_, rows, err := read(t.Context(), s, `SELECT min(seq) AS low, max(seq) AS high, count(*) AS n, bool_and(late) AS ordered
 		FROM (SELECT seq, committed_at >= coalesce(lag(committed_at) OVER (ORDER BY seq), committed_at) AS late FROM _tidemill.table_commit) AS c`)
 	if err != nil || len(rows) != 1 || rows[0] != "1|8|8|true" {
@@ -280,12 +280,12 @@ func (l *lossy) serve() {
 }
 
 func (l *lossy) pass(client net.Conn) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	server, err := net.Dial("tcp", l.server)
 	if err != nil {
 		return
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	publishing, mute := false, make(chan struct{})
 	go func() {
 		buffer := make([]byte, 64<<10)
@@ -296,7 +296,7 @@ func (l *lossy) pass(client net.Conn) {
 			}
 			select {
 			case <-mute:
-				client.Close() // once the server has answered, its COMMIT is done
+				_ = client.Close() // once the server has answered, its COMMIT is done
 				return
 			default:
 			}
@@ -345,7 +345,7 @@ func TestALostAnswerToCommitIsAnUnknownOutcomeThatTheKeySettles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer listener.Close()
+			defer func() { _ = listener.Close() }()
 			way := &lossy{Listener: listener, server: address.Host, after: after}
 			go way.serve()
 			address.Host = listener.Addr().String()
@@ -353,7 +353,7 @@ func TestALostAnswerToCommitIsAnUnknownOutcomeThatTheKeySettles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer s.Close()
+			defer func() { _ = s.Close() }()
 			err = write(t, s, "a", project.ModeReplace, storetest.Row(1, 1, "UA", 1))
 			if !fault.Is(err, fault.Unknown) {
 				t.Fatalf("publish returned %v", err)

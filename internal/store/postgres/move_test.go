@@ -112,7 +112,8 @@ func TestAWarehouseTableMovesToPostgreSQLAndBackWithEveryValue(t *testing.T) {
 	)
 	rows := [][]any{
 		{"1", "18446744073709551615", "-9999999999999999999999999999.9999999999", "NaN", "0001-01-01T00:00:00Z", "", "\x00"},
-		{"2", "0", "0.0000000001", "-Inf", "9999-12-31T23:59:59.999999Z", "\\N\t\r\n'\"", ""}, {"3", nil, nil, nil, nil, nil, nil},
+		{"2", "0", "0.0000000001", "-Inf", "9999-12-31T23:59:59.999999Z", "\\N\t\r\n'\"", ""},
+		{"3", nil, nil, nil, nil, nil, nil},
 	}
 	a := storetest.Attempt{Run: "seed", Fence: 1, Spec: store.TableSpec{Table: from, Schema: schema, Mode: project.ModeReplace, Stable: true}, Rows: rows}
 	if _, err := a.Publish(t.Context(), t, duck); err != nil {
@@ -142,8 +143,10 @@ func TestASelectInPostgreSQLIsHeldToItsContract(t *testing.T) {
 	c := &contract.Table{
 		Name: "raw.flights", ContractID: "flights", Version: "1.0.0", Key: []string{"id"}, EventTime: "at", ExtraColumns: contract.ExtraRefuse, OnFail: contract.Quarantine,
 		Fields: []contract.Field{
-			{Field: datatype.Field{Name: "id", Type: number, Required: true}}, {Field: datatype.Field{Name: "at", Type: instant, Required: true}},
-			{Field: field("tail", text)}, {Field: field("delay", number)},
+			{Field: datatype.Field{Name: "id", Type: number, Required: true}},
+			{Field: datatype.Field{Name: "at", Type: instant, Required: true}},
+			{Field: field("tail", text)},
+			{Field: field("delay", number)},
 		},
 		Checks: []contract.Check{
 			{Kind: contract.KindPattern, Rule: "tail.pattern", Field: "tail", Type: text, OnFail: contract.Quarantine, Pattern: &pattern.Pattern{Text: "^N[0-9]+$", RE2: "^N[0-9]+$"}},

@@ -37,7 +37,7 @@ const serverVariable = "TIDEMILL_POSTGRES_TEST_SERVER"
 // database makes a database, and returns its address.
 func database(t *testing.T, place string) string {
 	t.Helper()
-	server := os.Getenv(serverVariable) //nolint:forbidigo // how the test talks to itself
+	server := os.Getenv(serverVariable)
 	if server == "" {
 		return testserver.Database(t)
 	}
