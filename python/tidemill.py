@@ -162,7 +162,8 @@ def _read_csv(stream) -> tuple[list[str], list[tuple]]:
     names = [h.rsplit(":", 1)[0] for h in header]
     parse = [_PARSERS.get(h.rsplit(":", 1)[1], str) for h in header]
     # A NULL is the empty field; an empty text is written as "" and arrives as \x00.
-    records = [tuple(None if v == "" else p("" if v == "\\e" else v) for p, v in zip(parse, row)) for row in reader]
+    # One column that is NULL makes an empty line, which the reader gives as no field at all.
+    records = [tuple(None if v == "" else p("" if v == "\\e" else v) for p, v in zip(parse, row or [""])) for row in reader]
     return names, records
 
 
@@ -190,11 +191,12 @@ def _type_of(value) -> str:
     return "string"
 
 
-def _write_csv(columns: list[str], records: list) -> bytes:
+def _write_csv(columns: list[str], records: list, known: dict[str, str] | None = None) -> bytes:
+    """Rows as typed CSV. ``known`` has the types of columns that need no value to tell them."""
     kinds = []
-    for i in range(len(columns)):
+    for i, c in enumerate(columns):
         first = next((r[i] for r in records if r[i] is not None), "")
-        kinds.append(_type_of(first))
+        kinds.append((known or {}).get(c) or _type_of(first))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([f"{c}:{k}" for c, k in zip(columns, kinds)])
@@ -215,13 +217,28 @@ def _text(value) -> str:
     return str(value)
 
 
+_DTYPES = {"b": "bool", "i": "int", "u": "int", "f": "float", "M": "timestamp"}  # a numpy dtype's kind
+
+
+def _no_columns() -> Error:
+    return Error("the columns of no rows cannot be told: give a data frame with columns, or do not write", "invalid")
+
+
 def _encode(data) -> tuple[bytes, str]:
     """Rows of any common form as a body: pyarrow, pandas, polars, list of dicts."""
     if hasattr(data, "to_arrow") and not hasattr(data, "schema_overrides"):
         data = data.to_arrow()
-    if type(data).__module__.split(".")[0] == "pandas" and not _installed("pyarrow"):
-        data = data.astype(object).where(data.notna(), None).to_dict("records")
-    if isinstance(data, list) and (not data or isinstance(data[0], dict)) and not _installed("pyarrow"):
+    if isinstance(data, list) and not any(data):
+        raise _no_columns()
+    if type(data).__module__.split(".")[0] == "pandas":
+        if not len(data.columns):
+            raise _no_columns()
+        if not _installed("pyarrow"):
+            columns = [str(c) for c in data.columns]
+            known = {c: _DTYPES[t.kind] for c, t in zip(columns, data.dtypes) if t.kind in _DTYPES}
+            records = data.astype(object).where(data.notna(), None).itertuples(index=False, name=None)
+            return _write_csv(columns, list(records), known), _CSV
+    if isinstance(data, list) and isinstance(data[0], dict) and not _installed("pyarrow"):
         columns = list(dict.fromkeys(k for row in data for k in row))
         return _write_csv(columns, [[row.get(c) for c in columns] for row in data]), _CSV
     import pyarrow as pa
@@ -550,7 +567,7 @@ def _prediction_id(table: str, m: Model, key: tuple) -> str:
 
 def _key_text(value) -> str:
     if hasattr(value, "isoformat"):
-        if value.tzinfo is not None:
+        if getattr(value, "tzinfo", None) is not None:
             value = value.astimezone(dt.timezone.utc)
         return value.isoformat()
     return str(value)
