@@ -195,8 +195,15 @@ def _write_csv(columns: list[str], records: list, known: dict[str, str] | None =
     """Rows as typed CSV. ``known`` has the types of columns that need no value to tell them."""
     kinds = []
     for i, c in enumerate(columns):
-        first = next((r[i] for r in records if r[i] is not None), "")
-        kinds.append((known or {}).get(c) or _type_of(first))
+        if known and c in known:
+            kinds.append(known[c])
+            continue
+        found = {_type_of(r[i]) for r in records if r[i] is not None}
+        if found == {"int", "float"}:
+            found = {"float"}
+        if len(found) > 1:
+            raise Error(f"column {c} mixes {' and '.join(sorted(found))}: give its values one type", "invalid")
+        kinds.append(next(iter(found), "string"))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([f"{c}:{k}" for c, k in zip(columns, kinds)])
@@ -602,7 +609,10 @@ def _arguments(function, params: dict) -> dict:
     for name, p in list(inspect.signature(function).parameters.items())[1:]:
         if name in params:
             kind = hints.get(name, str)
-            known[name] = kind(params[name])
+            if kind is bool and params[name] in ("true", "false"):
+                known[name] = params[name] == "true"
+            else:
+                known[name] = kind(params[name])
         elif p.default is inspect.Parameter.empty:
             raise Error(f"param {name} has no value and no default", "invalid")
     return known

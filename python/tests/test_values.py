@@ -176,3 +176,20 @@ def test_arguments_name_a_missing_param():
     with pytest.raises(tidemill.Error, match="param rounds has no value and no default") as e:
         tidemill._arguments(task, {"rate": 1})
     assert e.value.kind == "invalid"
+
+
+def test_arguments_read_false_as_false():
+    def switch(run, strict: bool):
+        """Takes one flag."""
+
+    assert tidemill._arguments(switch, {"strict": "false"}) == {"strict": False}
+    assert tidemill._arguments(switch, {"strict": "true"}) == {"strict": True}
+
+
+def test_whole_and_fractional_numbers_make_a_column_of_floats():
+    assert tidemill._write_csv(["n"], [(1,), (2.5,)]) == b"n:float\n1\n2.5\n"
+
+
+def test_a_column_of_two_types_is_refused():
+    with pytest.raises(tidemill.Error, match="column n mixes int and string"):
+        tidemill._write_csv(["n"], [(1,), ("x",)])
