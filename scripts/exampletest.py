@@ -72,6 +72,10 @@ def main() -> None:
     check("the project's unit tests pass", run("test", code=None).returncode == 0)
     check("reproduce says equal", ask("reproduce", "delay:1")["equal"])
 
+    some = ask("sql", "SELECT prediction_id FROM score.predictions ORDER BY prediction DESC LIMIT 1")[0]["prediction_id"]
+    raw = [l for l in ask("explain", "prediction", some)["sources"] if l["table"] == "raw.flights"]
+    check("a prediction is explained down to the file and its contract", raw and all(l["sources"] and l["contract"] == "flights@1.0.0" for l in raw), raw)
+
     # A correction: the feed of a day comes again with other delays.
     feed = glob.glob(str(FOLDER / "landing/flights/2013-02-10.csv*"))[0]
     with gzip.open(feed, "rt") as f:

@@ -22,6 +22,7 @@ type Error struct {
 // Status is a server's word about itself.
 type Status struct {
 	Project      string    `json:"project"`
+	Timezone     string    `json:"timezone,omitempty"` // of the project: windows are shown in it
 	Environment  string    `json:"environment"`
 	Folder       string    `json:"folder"`
 	Bundle       string    `json:"bundle"`

@@ -265,7 +265,7 @@ func (s *Server) status() api.Status {
 		Version: s.options.Version, PID: os.Getpid(), Since: s.since, Problems: len(s.Problems().Errors()), Stale: s.Stale(),
 	}
 	if p != nil {
-		out.Project = p.Name
+		out.Project, out.Timezone = p.Name, p.Timezone
 	}
 	pid, session := s.supervisor.current()
 	out.WorkerPID, out.WorkerReady = pid, pid != 0 && s.dispatcher.Knows(session)

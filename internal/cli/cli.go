@@ -85,6 +85,8 @@ type session struct {
 	dir    string
 	env    string
 	output string
+	zone   *time.Location // that windows are shown in
+	alone  bool           // the server is there for this command only
 }
 
 // Main runs a command line and returns its exit code.
@@ -127,7 +129,7 @@ func Run(ctx context.Context, args []string, s Streams) int {
 			}
 			return fault.ExitUsage
 		}
-		err = c.Run(&session{Streams: s, ctx: ctx, dir: g.Dir, env: g.Env, output: g.Output})
+		err = c.Run(&session{Streams: s, ctx: ctx, dir: g.Dir, env: g.Env, output: g.Output, zone: time.Local})
 		return report(s.Err, err)
 	}()
 }

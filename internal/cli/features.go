@@ -360,7 +360,8 @@ type contribution struct {
 	Contribution float64 `json:"contribution"`
 }
 
-// sourceLoad is a load behind the values that were used.
+// sourceLoad is a load behind the values that were used: of a feature table, or
+// of a table that its task read.
 type sourceLoad struct {
 	Table    string        `json:"table"`
 	Window   commit.Window `json:"window"`

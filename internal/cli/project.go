@@ -227,7 +227,7 @@ func (s *session) showPipeline(pl *project.Pipeline) error {
 	}
 	t := table{columns: []string{"due", "window", "state", "reason", "run"}, values: map[string]any{"pipeline": pl, "slots": slots, "published": covered}}
 	for _, one := range slots {
-		t.rows = append(t.rows, []string{local(one.Due), windowText(one.Window, time.Local), one.State, one.Reason, one.Run})
+		t.rows = append(t.rows, []string{local(one.Due), windowText(one.Window, s.zone), one.State, one.Reason, one.Run})
 	}
 	if s.output == "table" {
 		for _, task := range pl.Tasks {

@@ -38,9 +38,9 @@ func (c runCommand) Run(s *session) error {
 		return err
 	}
 	if c.Detach {
-		return s.give(runTable([]api.Run{r}))
+		return s.give(s.runTable([]api.Run{r}))
 	}
-	s.say("run %s of %s, window %s", r.ID, r.Pipeline, windowText(r.Window, time.Local))
+	s.say("run %s of %s, window %s", r.ID, r.Pipeline, windowText(r.Window, s.zone))
 	if r, err = s.followRun(client, r.ID); err != nil {
 		return err
 	}
@@ -55,6 +55,12 @@ func (c runCommand) Run(s *session) error {
 func (s *session) followRun(client *api.Client, id string) (api.Run, error) {
 	bar := s.progress("running")
 	defer bar.end()
+	still := s.standstill(client)
+	giveUp := func(by string) {
+		bounded, stop := context.WithTimeout(context.WithoutCancel(s.ctx), 5*time.Second)
+		defer stop()
+		_ = client.CancelRun(bounded, id, by)
+	}
 	for {
 		r, err := client.Run(s.ctx, id)
 		if err != nil {
@@ -73,11 +79,13 @@ func (s *session) followRun(client *api.Client, id string) (api.Run, error) {
 		if r.State.Terminal() {
 			return r, nil
 		}
+		if err := still.look(bar); err != nil {
+			giveUp("tidemill (nobody would bring what it waits for)")
+			return r, err
+		}
 		select {
 		case <-s.ctx.Done():
-			bounded, stop := context.WithTimeout(context.WithoutCancel(s.ctx), 5*time.Second)
-			defer stop()
-			_ = client.CancelRun(bounded, id, me()+" (interrupted)")
+			giveUp(me() + " (interrupted)")
 			return r, context.Cause(s.ctx)
 		case <-time.After(50 * time.Millisecond):
 		}
@@ -107,7 +115,7 @@ func (s *session) verdict(r api.Run) error {
 	return silent{kind}
 }
 
-func runTable(runs []api.Run) table {
+func (s *session) runTable(runs []api.Run) table {
 	t := table{columns: []string{"run", "pipeline", "window", "kind", "state", "began", "took"}, values: runs}
 	for _, r := range runs {
 		took := ""
@@ -118,7 +126,7 @@ func runTable(runs []api.Run) table {
 			}
 			took = durationText(end.Sub(r.Began))
 		}
-		t.rows = append(t.rows, []string{r.ID, r.Pipeline, windowText(r.Window, time.Local), r.Kind, string(r.State), local(r.Began), took})
+		t.rows = append(t.rows, []string{r.ID, r.Pipeline, windowText(r.Window, s.zone), r.Kind, string(r.State), local(r.Began), took})
 	}
 	return t
 }
@@ -171,7 +179,7 @@ func (c runsCommand) Run(s *session) error {
 		s.say("no runs yet; start one with: tidemill run PIPELINE")
 		return nil
 	}
-	return s.give(runTable(runs))
+	return s.give(s.runTable(runs))
 }
 
 type logsCommand struct {
@@ -339,7 +347,7 @@ func (c backfillCommand) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		return s.give(backfillTable(list))
+		return s.give(s.backfillTable(list))
 	}
 	if c.From == "" || c.To == "" {
 		return fault.New(fault.Invalid, "a backfill needs --from and --to")
@@ -362,17 +370,17 @@ func (c backfillCommand) Run(s *session) error {
 		return nil
 	}
 	if c.Detach {
-		return s.give(backfillTable([]api.Backfill{b}))
+		return s.give(s.backfillTable([]api.Backfill{b}))
 	}
 	return s.followBackfill(client, b)
 }
 
-func backfillTable(list []api.Backfill) table {
+func (s *session) backfillTable(list []api.Backfill) table {
 	t := table{columns: []string{"backfill", "pipeline", "range", "state", "succeeded", "failed", "open"}, values: list}
 	for _, b := range list {
 		open := b.Runs[run.Queued] + b.Runs[run.Running]
 		t.rows = append(t.rows, []string{
-			b.ID, b.Pipeline, windowText(b.Range, time.Local), string(b.State),
+			b.ID, b.Pipeline, windowText(b.Range, s.zone), string(b.State),
 			fmt.Sprint(b.Runs[run.Succeeded]), fmt.Sprint(b.Runs[run.Failed]), fmt.Sprint(open),
 		})
 	}
@@ -382,6 +390,12 @@ func backfillTable(list []api.Backfill) table {
 func (s *session) followBackfill(client *api.Client, b api.Backfill) error {
 	bar := s.progress(b.Pipeline)
 	defer bar.end()
+	still := s.standstill(client)
+	giveUp := func(by string) {
+		bounded, stop := context.WithTimeout(context.WithoutCancel(s.ctx), 5*time.Second)
+		defer stop()
+		_, _ = client.CancelBackfill(bounded, b.ID, by)
+	}
 	for {
 		list, err := client.Backfills(s.ctx)
 		if err != nil {
@@ -404,17 +418,19 @@ func (s *session) followBackfill(client *api.Client, b api.Backfill) error {
 		if b.State.Terminal() {
 			break
 		}
+		if err := still.look(bar); err != nil {
+			giveUp("tidemill (nobody would bring what it waits for)")
+			return err
+		}
 		select {
 		case <-s.ctx.Done():
-			bounded, stop := context.WithTimeout(context.WithoutCancel(s.ctx), 5*time.Second)
-			defer stop()
-			_, _ = client.CancelBackfill(bounded, b.ID, me()+" (interrupted)")
+			giveUp(me() + " (interrupted)")
 			return context.Cause(s.ctx)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 	bar.end()
-	if err := s.give(backfillTable([]api.Backfill{b})); err != nil {
+	if err := s.give(s.backfillTable([]api.Backfill{b})); err != nil {
 		return err
 	}
 	if b.State == run.Succeeded {
@@ -428,7 +444,7 @@ func (s *session) followBackfill(client *api.Client, b api.Backfill) error {
 	for _, r := range failed {
 		w, err := client.Why(s.ctx, r.ID)
 		if err == nil {
-			s.say("%s: %s", windowText(r.Window, time.Local), w.Summary)
+			s.say("%s: %s", windowText(r.Window, s.zone), w.Summary)
 		}
 	}
 	return silent{fault.Failed}

@@ -34,11 +34,13 @@ func (s *session) connect(n needs) (client *api.Client, done func(), err error) 
 		if status.Environment != s.env {
 			return nil, nil, fault.New(fault.Conflict, "the running server is for the environment %s, not %s", status.Environment, s.env)
 		}
+		s.settle(status)
 		return client, client.Close, nil
 	}
 	if n.running {
 		return nil, nil, fault.New(fault.Unavailable, "no server runs for this project; start one with: tidemill up")
 	}
+	s.alone = true
 	return s.ownServer(layout, n)
 }
 
@@ -90,6 +92,7 @@ func (s *session) awaitServer(client *api.Client, n needs, ended chan error) err
 	for {
 		status, err := client.Status(s.ctx)
 		if err == nil && (!n.worker || status.WorkerReady) {
+			s.settle(status)
 			return nil
 		}
 		if time.Since(begun) > patience {
@@ -103,6 +106,13 @@ func (s *session) awaitServer(client *api.Client, n needs, ended chan error) err
 			return context.Cause(s.ctx)
 		case <-time.After(10 * time.Millisecond):
 		}
+	}
+}
+
+// settle shows windows in the project's zone from here on, where it has one.
+func (s *session) settle(status api.Status) {
+	if zone, err := time.LoadLocation(status.Timezone); err == nil && status.Timezone != "" {
+		s.zone = zone
 	}
 }
 

@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/core/calendar"
+	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/dialect"
+	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/door"
 	"github.com/tidemill/tidemill/internal/training"
@@ -20,7 +24,7 @@ func tell(s *session, client *api.Client, p *project.Project, id string, t proje
 	params := map[string]json.RawMessage{"id": raw}
 	h := t.History()
 	found, _, err := s.ask(client, t.Store, fmt.Sprintf(`SELECT p.*, c.run AS __run FROM %s p JOIN _tidemill.table_commit c ON c."table" = '%s' AND c.seq = p._seq
-		WHERE prediction_id = $id AND NOT _deleted ORDER BY p._seq LIMIT 1`, dialect.DuckDB.Table(h.Schema, h.Name), t.Schema+"."+t.Name), params, 1)
+		WHERE prediction_id = $id AND NOT _deleted ORDER BY p._seq LIMIT 1`, dialect.DuckDB.Table(h.Schema, h.Name), name(t)), params, 1)
 	if err != nil || len(found.values) == 0 {
 		return out, errNotHere // a table without predictions, or without this one
 	}
@@ -37,7 +41,7 @@ func tell(s *session, client *api.Client, p *project.Project, id string, t proje
 	if err := out.features(s, client, p, setName); err != nil {
 		return out, err
 	}
-	return out, out.loads(s, client)
+	return out, out.loads(s, client, p)
 }
 
 func (o *story) contributions(s *session, client *api.Client, t project.Table, params map[string]json.RawMessage) error {
@@ -88,36 +92,88 @@ func timeText(v any) any {
 	return v
 }
 
-// loads finds the loads behind the values: the runs that wrote them.
-func (o *story) loads(s *session, client *api.Client) error {
-	seen := map[string]bool{}
+// loads finds the loads behind the values: the commits that wrote them, and of
+// each table that their tasks read the newest commit before that for the moment
+// of the value.
+func (o *story) loads(s *session, client *api.Client, p *project.Project) error {
+	type load struct {
+		table project.Table
+		seq   int64
+	}
+	seen := map[load]bool{}
 	for _, u := range o.Used {
-		which := u.Run + " " + u.Table.String()
-		if u.Run == "" || seen[which] {
+		if u.Seq == 0 || seen[load{u.Table, u.Seq}] {
 			continue
 		}
-		seen[which] = true
-		r, err := client.Run(s.ctx, u.Run)
+		seen[load{u.Table, u.Seq}] = true
+		read := []string{name(u.Table)}
+		for _, pl := range p.Pipelines {
+			for _, t := range pl.Tasks {
+				if slices.ContainsFunc(t.Writes, func(w project.Write) bool { return w.Table == u.Table }) {
+					for _, r := range t.Reads {
+						read = append(read, name(r.Table))
+					}
+				}
+			}
+		}
+		params, err := json.Marshal(map[string]any{"feature": name(u.Table), "seq": u.Seq, "event": u.Event, "read": read})
+		if err != nil {
+			return fault.New(fault.Internal, "story: %w", err)
+		}
+		var bound map[string]json.RawMessage
+		if err := json.Unmarshal(params, &bound); err != nil {
+			return fault.New(fault.Internal, "story: %w", err)
+		}
+		found, _, err := s.ask(client, u.Table.Store, behind, bound, 0)
 		if err != nil {
 			return err
 		}
-		for _, t := range r.Tasks {
-			for _, a := range t.Attempts {
-				for _, receipt := range a.Receipts {
-					for _, c := range receipt.Tables {
-						if c.Table.String() == u.Table.String() {
-							o.Sources = append(o.Sources, sourceLoad{
-								Table: c.Table.String(), Window: c.Window, Run: r.ID, Contract: c.Contract, Sources: c.Evidence.Sources,
-								Rows: c.Evidence.Staged, Refused: c.Evidence.Quarantined,
-							})
-						}
-					}
-				}
+		for _, row := range found.values {
+			one, err := loadOf(row)
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(o.Sources, func(l sourceLoad) bool { return l.Table == one.Table && l.Run == one.Run }) {
+				o.Sources = append(o.Sources, one)
 			}
 		}
 	}
 	return nil
 }
+
+// behind finds a feature's commit, and of each table that was read for it the
+// commit that held the moment of the value.
+const behind = `SELECT r."table", r.run, r.window_start, r.window_end, r.contract, r.evidence
+FROM _tidemill.table_commit f JOIN _tidemill.table_commit r
+  ON r."table" = f."table" AND r.seq = f.seq
+  OR r."table" <> f."table" AND list_contains($read, r."table") AND r.committed_at <= f.committed_at
+     AND (r.window_start IS NULL OR r.window_start <= $event::TIMESTAMPTZ AND r.window_end > $event::TIMESTAMPTZ)
+WHERE f."table" = $feature AND f.seq = $seq
+QUALIFY row_number() OVER (PARTITION BY r."table" ORDER BY r.seq DESC) = 1
+ORDER BY r."table" = f."table" DESC, r."table"`
+
+func loadOf(row map[string]any) (sourceLoad, error) {
+	text := func(column string) string {
+		v, _ := row[column].(string)
+		return v
+	}
+	l := sourceLoad{Table: text("table"), Run: text("run"), Contract: text("contract")}
+	var evidence commit.Evidence
+	if err := json.Unmarshal([]byte(text("evidence")), &evidence); err != nil {
+		return l, fault.New(fault.Internal, "evidence of %s: %w", l.Table, err)
+	}
+	l.Sources, l.Rows, l.Refused = evidence.Sources, evidence.Staged, evidence.Quarantined
+	if text("window_start") != "" {
+		var err error
+		if l.Window, err = calendar.ParseWindow(text("window_start")+"/"+text("window_end"), time.UTC); err != nil {
+			return l, fault.New(fault.Internal, "window of %s: %w", l.Table, err)
+		}
+	}
+	return l, nil
+}
+
+// name is a table's name in the warehouse's own list of commits.
+func name(t project.Table) string { return t.Schema + "." + t.Name }
 
 // print tells the story in lines that a person reads top to bottom.
 func (o story) print(s *session) error {
@@ -152,7 +208,7 @@ func (o story) print(s *session) error {
 					known, from = u.KnownAt, fmt.Sprintf("%s commit %d, run %s", u.Table, u.Seq, u.Run)
 				}
 			}
-			rows = append(rows, []string{"", fmt.Sprintf("%+.3f", c.Contribution), c.Feature, fmt.Sprint(c.Value), known, from})
+			rows = append(rows, []string{"", fmt.Sprintf("%+.3f", c.Contribution), c.Feature, valueText(c.Value), known, from})
 		}
 		var text strings.Builder
 		if err := writeTable(&text, []string{"           ", "adds", "feature", "value", "known at", "written by"}, rows); err != nil {
@@ -165,12 +221,24 @@ func (o story) print(s *session) error {
 		if l.Contract != "" {
 			agreed = " under contract " + l.Contract
 		}
+		window := ""
+		if !l.Window.IsZero() {
+			window = ", window " + windowText(l.Window, s.zone)
+		}
 		from := ""
 		if len(l.Sources) > 0 {
 			from = " from " + strings.Join(l.Sources, ", ")
 		}
-		fmt.Fprintf(&b, "  load      %s, window %s%s%s: %s rows, %s quarantined (run %s)\n", l.Table, l.Window, from, agreed, number(l.Rows), number(l.Refused), l.Run)
+		fmt.Fprintf(&b, "  load      %s%s%s%s: %s rows, %s quarantined (run %s)\n", l.Table, window, from, agreed, number(l.Rows), number(l.Refused), l.Run)
 	}
 	_, err := fmt.Fprint(s.Out, b.String())
 	return err
+}
+
+// valueText is a feature's value; the bias has none.
+func valueText(v any) string {
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprint(v)
 }

@@ -81,7 +81,7 @@ func today(ctx context.Context, then *Answer, d dialect.Dialect, r Request, o fe
 		return nil, err
 	}
 	now.Spine = then.Spine
-	now.Extra = func(alias string) []feature.Expression {
+	now.Extra = func(alias string, _ feature.Table) []feature.Expression {
 		return []feature.Expression{{SQL: alias + "._seq", As: "__seq"}}
 	}
 	statement, err := feature.Render(r.Set, d, now)
@@ -183,7 +183,7 @@ func Leak(ctx context.Context, v store.Viewer, r Request) (Leakage, error) {
 	if o.Spine, _, err = view.Keep(ctx, "spine", statement); err != nil {
 		return out, err
 	}
-	o.Extra = func(alias string) []feature.Expression {
+	o.Extra = func(alias string, _ feature.Table) []feature.Expression {
 		return []feature.Expression{{SQL: alias + "._known_at", As: "__row_known"}, {SQL: alias + "._seq", As: "__seq"}}
 	}
 	if statement, err = feature.Render(r.Set, v.Dialect(), o); err != nil {
@@ -238,6 +238,7 @@ type Used struct {
 	Table   project.Table `json:"table"`
 	Feature string        `json:"feature"`
 	Value   string        `json:"value"`
+	Event   string        `json:"event_time"`
 	Visible string        `json:"visible_from"`
 	KnownAt string        `json:"known_at"`
 	Seq     int64         `json:"seq"`
@@ -270,11 +271,12 @@ func Trace(ctx context.Context, v store.Viewer, r Request, where dialect.Stateme
 		return nil, err
 	}
 	q := dialect.DuckDB.Quote
-	o.Extra = func(alias string) []feature.Expression {
+	o.Extra = func(alias string, t feature.Table) []feature.Expression {
 		return []feature.Expression{
 			{SQL: alias + "._seq", As: "__seq"},
 			{SQL: alias + ".__vis", As: "__vis"},
 			{SQL: alias + "._known_at", As: "__known"},
+			{SQL: alias + "." + q(t.EventTime), As: "__event"},
 		}
 	}
 	if statement, err = feature.Render(r.Set, v.Dialect(), o); err != nil {
@@ -290,9 +292,9 @@ func Trace(ctx context.Context, v store.Viewer, r Request, where dialect.Stateme
 			continue
 		}
 		for _, name := range f.Take {
-			sql := fmt.Sprintf(`SELECT coalesce(l.%s::VARCHAR, 'NULL'), coalesce(l.%s::VARCHAR, ''), coalesce(coalesce(l.%s, c.known_at)::VARCHAR, ''), coalesce(c.seq, 0), coalesce(c.run, ''), coalesce(c.task, '')
+			sql := fmt.Sprintf(`SELECT coalesce(l.%s::VARCHAR, 'NULL'), coalesce(l.%s::VARCHAR, ''), coalesce(coalesce(l.%s, c.known_at)::VARCHAR, ''), coalesce(c.seq, 0), coalesce(c.run, ''), coalesce(c.task, ''), coalesce(l.%s::VARCHAR, '')
 				FROM %s l LEFT JOIN %s c ON c.seq = l.%s`,
-				q(name), q(fmt.Sprintf("__vis_%d", i)), q(fmt.Sprintf("__known_%d", i)), relation, o.Commits(f.Table), q(fmt.Sprintf("__seq_%d", i)))
+				q(name), q(fmt.Sprintf("__vis_%d", i)), q(fmt.Sprintf("__known_%d", i)), q(fmt.Sprintf("__event_%d", i)), relation, o.Commits(f.Table), q(fmt.Sprintf("__seq_%d", i)))
 			_, batches, err := view.Query(ctx, dialect.Statement{SQL: sql})
 			if err != nil {
 				return nil, err
@@ -305,7 +307,7 @@ func Trace(ctx context.Context, v store.Viewer, r Request, where dialect.Stateme
 					out = append(out, Used{
 						Table: f.Table, Feature: name, Value: batch.Column(0).ValueStr(0), Visible: batch.Column(1).ValueStr(0),
 						KnownAt: batch.Column(2).ValueStr(0), Seq: batch.Column(3).(*array.Int64).Value(0),
-						Run: batch.Column(4).ValueStr(0), Task: batch.Column(5).ValueStr(0),
+						Run: batch.Column(4).ValueStr(0), Task: batch.Column(5).ValueStr(0), Event: batch.Column(6).ValueStr(0),
 					})
 				}
 			}

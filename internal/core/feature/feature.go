@@ -49,14 +49,14 @@ type Options struct {
 	Strict   bool   // leave out what is only simulated to have been known
 	Labels   bool   // join the label, and keep the rows that have one
 	Until    time.Time
-	From, To time.Time                       // keep spine rows whose instant lies in [From, To)
-	Now      time.Time                       // an instant later than it is asked as of it (PROTOCOLS §4.5)
-	Spine    string                          // a relation that takes the place of the set's spine (and label)
-	Params   map[string]any                  // of the set
-	Tables   map[project.Table]Table         //
-	Commits  func(t project.Table) string    // the relation (seq, known_at, kind) of a table's commits
-	History  func(t project.Table) string    // the relation of a table's history
-	Extra    func(alias string) []Expression // further columns per feature table, such as the _seq that was used
+	From, To time.Time                                // keep spine rows whose instant lies in [From, To)
+	Now      time.Time                                // an instant later than it is asked as of it (PROTOCOLS §4.5)
+	Spine    string                                   // a relation that takes the place of the set's spine (and label)
+	Params   map[string]any                           // of the set
+	Tables   map[project.Table]Table                  //
+	Commits  func(t project.Table) string             // the relation (seq, known_at, kind) of a table's commits
+	History  func(t project.Table) string             // the relation of a table's history
+	Extra    func(alias string, t Table) []Expression // further columns per feature table, such as the _seq that was used
 }
 
 // Expression is a column that is added to a result.
@@ -349,7 +349,7 @@ func (r *renderer) result() {
 			joins += fmt.Sprintf("\nLEFT JOIN t%d %s ON %s AND s.__ts < %s.__until", i, alias, on, alias)
 		}
 		if r.o.Extra != nil {
-			for _, e := range r.o.Extra(alias) {
+			for _, e := range r.o.Extra(alias, t) {
 				columns = append(columns, fmt.Sprintf("%s AS %s", e.SQL, q(fmt.Sprintf("%s_%d", e.As, i))))
 			}
 		}

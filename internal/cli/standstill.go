@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/run"
+)
+
+// patience is how long nothing may move before the user is told what for.
+const patience = 2 * time.Second
+
+// standstill tells the user what the work waits for while nothing of it moves.
+type standstill struct {
+	s      *session
+	client *api.Client
+	looked time.Time // when somebody last looked, or when something last moved
+	told   string
+}
+
+func (s *session) standstill(client *api.Client) *standstill {
+	return &standstill{s: s, client: client, looked: time.Now()}
+}
+
+// look says why the work waits, each time that the answer changes. With a server
+// that is only there for this command nobody else will bring what all open runs
+// wait for, so that is an error rather than a wait without an end.
+func (w *standstill) look(bar *progress) error {
+	if time.Since(w.looked) < patience {
+		return nil
+	}
+	w.looked = time.Now()
+	open, err := w.client.Runs(w.s.ctx, "", string(run.Running), "", 100)
+	if err != nil {
+		return err
+	}
+	var first string
+	for _, r := range open {
+		if r, err = w.client.Run(w.s.ctx, r.ID); err != nil {
+			return err
+		}
+		if r.State.Terminal() || r.CancelBy != "" {
+			return nil
+		}
+		for _, t := range r.Tasks {
+			if !t.State.Terminal() && t.State != run.TaskWaiting {
+				return nil // something moves, or will by itself
+			}
+			if first == "" && t.State == run.TaskWaiting && len(t.Waits) > 0 {
+				first = r.ID + "/" + t.Name
+			}
+		}
+	}
+	if first == "" {
+		return nil
+	}
+	why, err := w.client.Why(w.s.ctx, first)
+	if err != nil {
+		return err
+	}
+	if w.s.alone && len(why.Reasons) > 0 {
+		return fault.New(fault.Unavailable, "%s %s, and nothing that runs now brings it; run the pipeline that writes it first, or let a server run both: tidemill up",
+			first, why.Reasons[0].Text)
+	}
+	if why.Summary != w.told {
+		w.told = why.Summary
+		bar.end()
+		w.s.say("%s", why.Summary)
+	}
+	return nil
+}
