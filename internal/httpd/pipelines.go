@@ -116,6 +116,9 @@ func (s *Server) skipSlot(ctx context.Context, r *http.Request) (struct{}, error
 				return slot.Decision{}, fault.New(fault.Invalid, "due %q is no instant in RFC 3339", text)
 			}
 		}
+		if due.IsZero() {
+			return slot.Decision{}, fault.New(fault.Conflict, "no slot of %s is expected; name one, as in %s@2026-01-05T06:00:00Z", pl.Name, pl.Name)
+		}
 		d, err := slot.Skip(known, due, reason)
 		if err != nil {
 			return d, fault.New(fault.Conflict, "%w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/api"
@@ -62,7 +63,12 @@ func (s *Server) live(pipeline string) (*project.Project, *project.Pipeline, str
 		}
 		names = append(names, p.Pipelines[i].Name)
 	}
-	return nil, nil, "", fault.New(fault.NotFound, "no pipeline %q; there are %v", pipeline, names)
+	for _, one := range s.Catalog.Problems().Errors() {
+		if one.Owner == pipeline {
+			return nil, nil, "", fault.New(fault.Invalid, "the pipeline %s has errors and cannot run: %s: %s; see: tidemill check", pipeline, one.Place, one.Message)
+		}
+	}
+	return nil, nil, "", fault.New(fault.NotFound, "no pipeline %q; there are: %s", pipeline, strings.Join(names, ", "))
 }
 
 func (s *Server) startRun(ctx context.Context, _ *http.Request, in api.RunRequest) (api.Run, error) {

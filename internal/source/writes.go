@@ -318,6 +318,9 @@ func (v *version) modeFits(t *task, w *project.Write, o *file.WriteOptions) {
 	case w.Mode == project.ModeView && !sql:
 		t.fail(v, problem.ModeImpossible, at, "write the view as a .sql file", "a view is made by SQL alone")
 	}
+	if c, has := v.contract(w.Table); has && c.table == nil {
+		return // the contract would say, and its own faults are reported
+	}
 	switch w.Mode {
 	case project.ModeMerge, project.ModeFeature:
 		if len(w.Keys) == 0 {

@@ -12,6 +12,7 @@ package odcs
 import (
 	"bytes"
 	_ "embed"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,7 +67,7 @@ func Read(n *tree.Node, file string) (contract.Document, problem.List) {
 	}
 	if err := schema.Validate(instance); err != nil {
 		if v, ok := err.(*jsonschema.ValidationError); ok { //nolint:errorlint // Validate returns it bare
-			for _, leaf := range leaves(v) {
+			for _, leaf := range causes(leaves(v)) {
 				found = append(found, complaint(n, leaf))
 			}
 		} else {
@@ -101,6 +102,51 @@ func leaves(v *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	var out []*jsonschema.ValidationError
 	for _, c := range v.Causes {
 		out = append(out, leaves(c)...)
+	}
+	return out
+}
+
+// keys are the names that the standard gives a meaning anywhere.
+var keys = sync.OnceValue(func() []string {
+	found := map[string]bool{}
+	var walk func(any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			if properties, ok := v["properties"].(map[string]any); ok {
+				for name := range properties {
+					found[name] = true
+				}
+			}
+			for _, one := range v {
+				walk(one)
+			}
+		case []any:
+			for _, one := range v {
+				walk(one)
+			}
+		}
+	}
+	if doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaText)); err == nil {
+		walk(doc)
+	}
+	return slices.Sorted(maps.Keys(found))
+})
+
+// causes leaves out what only follows: where one key of an object is wrong, the
+// schema counts none of its keys as looked at, and refuses each.
+func causes(all []*jsonschema.ValidationError) []*jsonschema.ValidationError {
+	var out []*jsonschema.ValidationError
+	for _, l := range all {
+		if _, refused := l.ErrorKind.(*kind.FalseSchema); refused && len(l.InstanceLocation) > 0 {
+			if _, known := slices.BinarySearch(keys(), l.InstanceLocation[len(l.InstanceLocation)-1]); known {
+				continue
+			}
+		}
+		out = append(out, l)
+	}
+	if len(out) == 0 {
+		return all
 	}
 	return out
 }
@@ -144,16 +190,42 @@ func complaint(root *tree.Node, v *jsonschema.ValidationError) problem.Problem {
 			path = strings.Join(v.InstanceLocation, ".")
 		}
 	}
-	remedy := ""
-	if k, ok := v.ErrorKind.(*kind.AdditionalProperties); ok && node != nil && len(k.Properties) > 0 {
-		slices.Sort(k.Properties)
-		if e, ok := node.Entry(k.Properties[0]); ok {
-			at = e.Place
+	const ours = "keys of our own stand in customProperties as tidemill.NAME"
+	text, remedy := v.ErrorKind.LocalizedString(message.NewPrinter(language.English)), ""
+	switch k := v.ErrorKind.(type) {
+	case *kind.AdditionalProperties:
+		if node != nil && len(k.Properties) > 0 {
+			slices.Sort(k.Properties)
+			if e, ok := node.Entry(k.Properties[0]); ok {
+				at = e.Place
+			}
+			remedy = meant(k.Properties[0], keys(), ours)
 		}
-		remedy = "keys of our own stand in customProperties as tidemill.NAME"
+	case *kind.FalseSchema:
+		text = "the standard has no such key here"
+		if n := len(v.InstanceLocation); n > 0 {
+			remedy = meant(v.InstanceLocation[n-1], keys(), ours)
+		}
+	case *kind.Enum:
+		var names []string
+		for _, want := range k.Want {
+			if name, ok := want.(string); ok {
+				names = append(names, name)
+			}
+		}
+		if got, ok := k.Got.(string); ok {
+			remedy = meant(got, names, "")
+		}
 	}
-	text := v.ErrorKind.LocalizedString(message.NewPrinter(language.English))
 	return problem.New(problem.BadContract, at, remedy, "%s: %s", path, text)
+}
+
+// meant asks for the nearest word, if one is near.
+func meant(word string, candidates []string, otherwise string) string {
+	if near := problem.Nearest(word, candidates); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return otherwise
 }
 
 // TableNames returns the tables that a text, readable or not, seems to bind.
