@@ -35,6 +35,7 @@ type Status struct {
 	Problems     int       `json:"problems"`           // errors of the project as it lies there
 	Stale        []string  `json:"stale,omitempty"`    // pipelines that run on their last good version
 	Incidents    int       `json:"incidents"`          // open ones
+	Trouble      string    `json:"trouble,omitempty"`  // why the ledger cannot be written now
 	Stopping     bool      `json:"stopping,omitempty"` // ends when what runs has ended
 }
 

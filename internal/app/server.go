@@ -166,7 +166,7 @@ func (s *Server) Run(ctx context.Context) error {
 	part := func(name string, run func(context.Context) error) {
 		parts.Go(func() error {
 			defer s.stop() // one part's end is the end of all
-			if err := run(ctx); err != nil {
+			if err := run(ctx); err != nil && !(ctx.Err() != nil && errors.Is(err, context.Canceled)) {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			return nil
@@ -263,6 +263,7 @@ func (s *Server) status() api.Status {
 	out := api.Status{
 		Environment: s.options.Environment, Folder: s.options.Layout.Project, Bundle: hash, Installation: s.ledger.Installation(),
 		Version: s.options.Version, PID: os.Getpid(), Since: s.since, Problems: len(s.Problems().Errors()), Stale: s.Stale(),
+		Trouble: s.ledger.Trouble(),
 	}
 	if p != nil {
 		out.Project, out.Timezone = p.Name, p.Timezone

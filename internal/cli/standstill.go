@@ -31,6 +31,14 @@ func (w *standstill) look(bar *progress) error {
 		return nil
 	}
 	w.looked = time.Now()
+	status, err := w.client.Status(w.s.ctx)
+	if err != nil {
+		return err
+	}
+	if status.Trouble != "" {
+		w.tell(bar, "the ledger in "+status.Folder+" cannot be written: "+status.Trouble+"\n  free the disk; the work goes on by itself, and what was done is not lost")
+		return nil
+	}
 	open, err := w.client.Runs(w.s.ctx, "", string(run.Running), "", 100)
 	if err != nil {
 		return err
@@ -63,10 +71,15 @@ func (w *standstill) look(bar *progress) error {
 		return fault.New(fault.Unavailable, "%s %s, and nothing that runs now brings it; run the pipeline that writes it first, or let a server run both: tidemill up",
 			first, why.Reasons[0].Text)
 	}
-	if why.Summary != w.told {
-		w.told = why.Summary
-		bar.end()
-		w.s.say("%s", why.Summary)
-	}
+	w.tell(bar, why.Summary)
 	return nil
+}
+
+// tell says something that was not said just before.
+func (w *standstill) tell(bar *progress, text string) {
+	if text != w.told {
+		w.told = text
+		bar.end()
+		w.s.say("%s", text)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -22,6 +23,7 @@ type engine struct {
 	forUpdate string
 	prepare   bool             // keep statements prepared ourselves; pgx does so by itself
 	transient func(error) bool // the transaction may be tried again as it is
+	broken    func(error) bool // the database cannot keep anything now, whatever it is asked
 }
 
 var sqlite = engine{
@@ -51,6 +53,10 @@ var sqlite = engine{
 		e, ok := errors.AsType[sqlite3.Error](err)
 		return ok && (e.Code == sqlite3.ErrBusy || e.Code == sqlite3.ErrLocked)
 	},
+	broken: func(err error) bool {
+		e, ok := errors.AsType[sqlite3.Error](err)
+		return ok && slices.Contains([]sqlite3.ErrNo{sqlite3.ErrFull, sqlite3.ErrIoErr, sqlite3.ErrReadonly, sqlite3.ErrCantOpen, sqlite3.ErrCorrupt}, e.Code)
+	},
 }
 
 var postgres = engine{
@@ -72,6 +78,11 @@ var postgres = engine{
 	transient: func(err error) bool {
 		e, ok := errors.AsType[*pgconn.PgError](err)
 		return ok && (e.Code == "40001" || e.Code == "40P01")
+	},
+	broken: func(err error) bool {
+		// Classes of SQLSTATE: insufficient resources, operator intervention, system error.
+		e, ok := errors.AsType[*pgconn.PgError](err)
+		return ok && (strings.HasPrefix(e.Code, "53") || strings.HasPrefix(e.Code, "57") || strings.HasPrefix(e.Code, "58"))
 	},
 }
 

@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -54,6 +55,7 @@ type Ledger struct {
 	writer  *sql.DB // one connection
 	reader  *sql.DB
 	install string
+	trouble atomic.Pointer[string]
 
 	mu      sync.Mutex
 	waiting []*request
@@ -80,6 +82,9 @@ func Open(ctx context.Context, location string) (*Ledger, error) {
 	}
 	if err := l.prepare(ctx); err != nil {
 		_ = l.Close()
+		if eng.broken(err) && !strings.Contains(location, "://") {
+			return nil, fault.New(fault.Unavailable, "%s cannot be written; see whether its disk is full or may not be written, then start again: %w", location, err)
+		}
 		return nil, err
 	}
 	return l, nil

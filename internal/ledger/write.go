@@ -74,6 +74,7 @@ func (l *Ledger) commit(ctx context.Context, batch []*request) {
 		if err == nil {
 			l.Notify(note)
 		}
+		l.judge(errs, err)
 		for i, r := range batch {
 			if err != nil {
 				r.done <- fault.New(fault.Unavailable, "write to the ledger: %w", err)
@@ -83,6 +84,30 @@ func (l *Ledger) commit(ctx context.Context, batch []*request) {
 		}
 		return
 	}
+}
+
+// judge remembers whether the database can keep anything at all.
+func (l *Ledger) judge(errs []error, err error) {
+	for _, one := range errs {
+		if err == nil && l.engine.broken(one) {
+			err = one
+		}
+	}
+	if err == nil {
+		l.trouble.Store(nil)
+		return
+	}
+	text := err.Error()
+	l.trouble.Store(&text)
+}
+
+// Trouble says why the newest write did not succeed, where the cause is the
+// database and not what was asked of it; empty if it did.
+func (l *Ledger) Trouble() string {
+	if text := l.trouble.Load(); text != nil {
+		return *text
+	}
+	return ""
 }
 
 func (l *Ledger) attempt(ctx context.Context, batch []*request) (Note, []error, error) {
