@@ -177,18 +177,11 @@ _PARSERS: dict[str, typing.Callable] = {
 }
 
 
+_TYPES = ((bool, "bool"), (int, "int"), (float, "float"), (dt.datetime, "timestamp"), (dt.date, "date"))
+
+
 def _type_of(value) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, int):
-        return "int"
-    if isinstance(value, float):
-        return "float"
-    if isinstance(value, dt.datetime):
-        return "timestamp"
-    if isinstance(value, dt.date):
-        return "date"
-    return "string"
+    return next((name for kind, name in _TYPES if isinstance(value, kind)), "string")
 
 
 def _write_csv(columns: list[str], records: list, known: dict[str, str] | None = None) -> bytes:
@@ -227,32 +220,27 @@ def _text(value) -> str:
 _DTYPES = {"b": "bool", "i": "int", "u": "int", "f": "float", "M": "timestamp"}  # a numpy dtype's kind
 
 
-def _no_columns() -> Error:
-    return Error("the columns of no rows cannot be told: give a data frame with columns, or do not write", "invalid")
-
-
 def _encode(data) -> tuple[bytes, str]:
     """Rows of any common form as a body: pyarrow, pandas, polars, list of dicts."""
     if hasattr(data, "to_arrow") and not hasattr(data, "schema_overrides"):
         data = data.to_arrow()
-    if isinstance(data, list) and not any(data):
-        raise _no_columns()
-    if type(data).__module__.split(".")[0] == "pandas":
-        if not len(data.columns):
-            raise _no_columns()
-        if not _installed("pyarrow"):
-            columns = [str(c) for c in data.columns]
-            known = {c: _DTYPES[t.kind] for c, t in zip(columns, data.dtypes) if t.kind in _DTYPES}
-            records = data.astype(object).where(data.notna(), None).itertuples(index=False, name=None)
-            return _write_csv(columns, list(records), known), _CSV
-    if isinstance(data, list) and isinstance(data[0], dict) and not _installed("pyarrow"):
+    frame = type(data).__module__.split(".")[0] == "pandas"
+    if isinstance(data, list) and not any(data) or frame and not len(data.columns):
+        raise Error("the columns of no rows cannot be told: give a data frame with columns, or do not write", "invalid")
+    arrow = _installed("pyarrow")
+    if frame and not arrow:
+        columns = [str(c) for c in data.columns]
+        known = {c: _DTYPES[t.kind] for c, t in zip(columns, data.dtypes) if t.kind in _DTYPES}
+        records = data.astype(object).where(data.notna(), None).itertuples(index=False, name=None)
+        return _write_csv(columns, list(records), known), _CSV
+    if isinstance(data, list) and isinstance(data[0], dict) and not arrow:
         columns = list(dict.fromkeys(k for row in data for k in row))
         return _write_csv(columns, [[row.get(c) for c in columns] for row in data]), _CSV
     import pyarrow as pa
 
     if isinstance(data, list):
         data = pa.Table.from_pylist(data)
-    elif type(data).__module__.split(".")[0] == "pandas":
+    elif frame:
         data = pa.Table.from_pandas(data, preserve_index=False)
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, data.schema) as writer:
@@ -264,24 +252,18 @@ def _encode(data) -> tuple[bytes, str]:
 class TrainingSet(Rows):
     """The rows of a feature set as they were known at each label's time, frozen under a pin."""
 
-    @property
-    def pin(self) -> str:
-        return self.meta.get("pin", "")
-
-    @property
-    def features(self) -> list[str]:
-        return self.meta["features"]
-
-    def frame(self):
-        return self.to_pandas()
+    def __init__(self, answer, arrow: bool):
+        super().__init__(answer, arrow)
+        self.pin: str = self.meta.get("pin", "")
+        self.features: list[str] = self.meta["features"]
 
     @property
     def X(self):  # noqa: N802 - the field's usual name
-        return self.frame()[self.features]
+        return self.to_pandas()[self.features]
 
     @property
     def y(self):
-        return self.frame()[self.meta["label"]].astype(float).to_numpy()
+        return self.to_pandas()[self.meta["label"]].astype(float).to_numpy()
 
     def split(self, by: str = "time", test: float = 0.2):
         """The rows as ((X, y), (X test, y test)).
@@ -291,7 +273,7 @@ class TrainingSet(Rows):
         """
         if not 0 < test < 1:
             raise Error(f"test={test}: a share lies between 0 and 1", "invalid")
-        frame = self.frame()
+        frame = self.to_pandas()
         if by == "time":
             at = self.meta["at"]
             frame = frame.sort_values([at, *self.meta["key"]], kind="stable", ignore_index=True)
@@ -305,10 +287,7 @@ class TrainingSet(Rows):
             raise Error(f'by={by!r}: write "time" or "key"', "invalid")
         label = self.meta["label"]
         train, held = frame[~chosen], frame[chosen]
-        return (
-            (train[self.features], train[label].astype(float).to_numpy()),
-            (held[self.features], held[label].astype(float).to_numpy()),
-        )
+        return tuple((part[self.features], part[label].astype(float).to_numpy()) for part in (train, held))
 
 
 class Features(Rows):
@@ -331,34 +310,32 @@ class Model:
         missing = [c for c in wanted if c not in X.columns]
         if missing:
             raise Error(f"model {self.name}:{self.version} was trained with {missing}, which the feature set no longer has", "invalid")
-        return _predict(self.native, X[wanted], **options)
+        rows = X[wanted]
+        if _framework(self.native) == "xgboost":
+            import xgboost
+
+            rows = xgboost.DMatrix(rows)
+        return self.native.predict(rows, **options)
 
 
 def _framework(m) -> str:
     return type(m).__module__.split(".")[0]
 
 
-def _predict(m, X, **options):  # noqa: N803
-    if _framework(m) == "xgboost" and type(m).__name__ == "Booster":
-        import xgboost
-
-        return m.predict(xgboost.DMatrix(X), **options)
-    return m.predict(X, **options)
+def _booster(m):
+    """The library's own model inside a wrapper for scikit-learn."""
+    return m.get_booster() if hasattr(m, "get_booster") else getattr(m, "booster_", m)
 
 
 def _dump(m) -> tuple[str, bytes]:
     """A model as the file that its own library reads again. Nothing is pickled."""
     framework = _framework(m)
-    booster = getattr(m, "booster_", m)
     if framework == "lightgbm":
-        return "txt", booster.model_to_string().encode()
+        return "txt", _booster(m).model_to_string().encode()
     if framework == "xgboost":
-        booster = m.get_booster() if hasattr(m, "get_booster") else m
-        return "ubj", bytes(booster.save_raw("ubj"))
-    raise Error(
-        f"a model of {framework} has no file format that other versions can read; save it yourself with run.artifact(NAME, BYTES) and give run.model(..., artifact=NAME)",
-        "invalid",
-    )
+        return "ubj", bytes(_booster(m).save_raw("ubj"))
+    remedy = "save it yourself with run.artifact(NAME, BYTES) and give run.model(..., artifact=NAME)"
+    raise Error(f"a model of {framework} has no file format that other versions can read; {remedy}", "invalid")
 
 
 def _load(framework: str, content: bytes):
@@ -379,12 +356,11 @@ def _contributions(m, X):  # noqa: N803
     """What each feature added to each prediction's margin, and the bias, by the library's own exact method."""
     native = m.native if isinstance(m, Model) else m
     if _framework(native) == "lightgbm":
-        return getattr(native, "booster_", native).predict(X, pred_contrib=True)
+        return _booster(native).predict(X, pred_contrib=True)
     if _framework(native) == "xgboost":
         import xgboost
 
-        booster = native.get_booster() if hasattr(native, "get_booster") else native
-        return booster.predict(xgboost.DMatrix(X), pred_contribs=True)
+        return _booster(native).predict(xgboost.DMatrix(X), pred_contribs=True)
     raise Error(f"no exact contributions for a model of {_framework(native)}", "invalid")
 
 
@@ -396,7 +372,7 @@ class Run:
         c = session.json("GET", "/v1/context")
         self._context = c
         self.id, self.task, self.pipeline, self.attempt = c["run"], c["task"], c["pipeline"], c["attempt"]
-        self.window = Window(_instant(c["window"]["start"]), _instant(c["window"]["end"]))
+        self.window = Window(*(dt.datetime.fromisoformat(c["window"][side]) for side in ("start", "end")))
         self.params: dict = c.get("params") or {}
         self.values: dict = c.get("values") or {}
         self._arrow = _installed("pyarrow") and not c.get("csv")
@@ -414,6 +390,10 @@ class Run:
         answer = self._session.request("POST", path, body, {"Accept": accept, "Content-Type": "application/json"})
         return kind(answer, self._arrow)
 
+    def _put(self, path: str, data):
+        body, content = _encode(data)
+        return json.loads(self._session.request("PUT", path, body, {"Content-Type": content}).read() or b"null")
+
     def _event(self, **event) -> None:
         self._session.json("POST", "/v1/events", event)
 
@@ -423,18 +403,14 @@ class Run:
 
     def write(self, table: str, data) -> int:
         """Stages rows for a table of the task's ``writes``. They show when the task has succeeded."""
-        body, content = _encode(data)
-        answer = self._session.request("PUT", f"/v1/out/{quote(table, safe='')}", body, {"Content-Type": content})
-        return json.loads(answer.read())["rows"]
+        return self._put(f"/v1/out/{quote(table, safe='')}", data)["rows"]
 
     def training_set(self, name: str, until: dt.datetime | None = None, strict: bool = False, **params) -> TrainingSet:
         """A feature set joined to its labels by what was known at each label's time; pinned.
 
         ``until`` cuts by the moment a label became known. ``strict`` leaves out what is only simulated to have been known.
         """
-        request = {"set": name, "strict": strict, "params": params}
-        if until is not None:
-            request["until"] = until
+        request = {"set": name, "strict": strict, "params": params} | ({"until": until} if until else {})
         ts = self._rows(TrainingSet, "/v1/training-set", request)
         self._pin, self._features = ts.pin, ts.features
         return ts
@@ -480,42 +456,22 @@ class Run:
             X = X.sample(sample, random_state=0)
         c = numpy.asarray(_contributions(m, X))[:, :-1]
         size = numpy.abs(c)
-        self._importances = sorted(
-            (
-                {"feature": str(name), "mean_abs": float(mean), "std": float(std), "n": len(X), "method": "exact contributions"}
-                for name, mean, std in zip(X.columns, size.mean(axis=0), size.std(axis=0))
-            ),
-            key=lambda i: -i["mean_abs"],
-        )
+        means = zip(X.columns, size.mean(axis=0), size.std(axis=0))
+        found = [{"feature": str(f), "mean_abs": float(m), "std": float(s), "n": len(X), "method": "exact contributions"} for f, m, s in means]
+        self._importances = sorted(found, key=lambda i: -i["mean_abs"])
 
     def model(self, name: str, m=None, artifact: str | None = None, **params) -> None:
         """Records a version of a model with its pin, metrics and importances, once the task has succeeded."""
-        framework = "file"
-        if m is not None:
-            framework = _framework(m)
-            ending, content = _dump(m)
-            artifact = f"{name}.{ending}"
-            self.artifact(artifact, content)
-            digest = hashlib.sha256(content).hexdigest()
-        elif artifact is None:
+        if m is None and artifact is None:
             raise Error("give a model, or the name of an artifact that holds one", "invalid")
-        else:
-            digest = ""
-        self._session.json(
-            "POST",
-            "/v1/model",
-            {
-                "name": name,
-                "artifact": artifact,
-                "digest": digest,
-                "framework": framework,
-                "pin": self._pin or "",
-                "params": {**self.params, **params},
-                "metrics": self._metrics,
-                "importances": self._importances,
-                "features": self._features,
-            },
-        )
+        framework, digest = "file", ""
+        if m is not None:
+            ending, content = _dump(m)
+            framework, artifact, digest = _framework(m), f"{name}.{ending}", hashlib.sha256(content).hexdigest()
+            self.artifact(artifact, content)
+        version = {"name": name, "artifact": artifact, "digest": digest, "framework": framework, "pin": self._pin or "", "features": self._features}
+        version |= {"params": {**self.params, **params}, "metrics": self._metrics, "importances": self._importances}
+        self._session.json("POST", "/v1/model", version)
 
     def load_model(self, ref: str) -> Model:
         """``NAME``, ``NAME@ALIAS`` or ``NAME:VERSION``."""
@@ -540,10 +496,8 @@ class Run:
         ids = [_prediction_id(table, m, k) for k in zip(*(frame[c] for c in [*key, at]))]
         out = frame[[*key, at]].copy()
         out["prediction_id"], out["model"], out["model_version"], out["prediction"] = ids, m.name, m.version, scores
-        body, content = _encode(out)
         path = f"/v1/predictions/{quote(table, safe='')}"
-        answer = self._session.request("PUT", path + "/rows", body, {"Content-Type": content})
-        rows = json.loads(answer.read())["rows"]
+        rows = self._put(path + "/rows", out)["rows"]
         if contributions:
             self._contributions(path, frame, f, m, ids, key, at)
         return rows
@@ -562,8 +516,7 @@ class Run:
             part["value"] = X[name].astype(float).to_numpy() if name != "(bias)" else numpy.nan
             part["contribution"] = c[:, i]
             parts.append(part)
-        body, content = _encode(pandas.concat(parts, ignore_index=True))
-        self._session.request("PUT", path + "/contributions", body, {"Content-Type": content}).read()
+        self._put(path + "/contributions", pandas.concat(parts, ignore_index=True))
 
 
 def _prediction_id(table: str, m: Model, key: tuple) -> str:
@@ -573,15 +526,9 @@ def _prediction_id(table: str, m: Model, key: tuple) -> str:
 
 
 def _key_text(value) -> str:
-    if hasattr(value, "isoformat"):
-        if getattr(value, "tzinfo", None) is not None:
-            value = value.astimezone(dt.timezone.utc)
-        return value.isoformat()
-    return str(value)
-
-
-def _instant(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if getattr(value, "tzinfo", None) is not None:
+        value = value.astimezone(dt.timezone.utc)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def auc(y, scores) -> float:
@@ -609,10 +556,7 @@ def _arguments(function, params: dict) -> dict:
     for name, p in list(inspect.signature(function).parameters.items())[1:]:
         if name in params:
             kind = hints.get(name, str)
-            if kind is bool and params[name] in ("true", "false"):
-                known[name] = params[name] == "true"
-            else:
-                known[name] = kind(params[name])
+            known[name] = params[name] == "true" if kind is bool and isinstance(params[name], str) else kind(params[name])
         elif p.default is inspect.Parameter.empty:
             raise Error(f"param {name} has no value and no default", "invalid")
     return known
@@ -623,10 +567,8 @@ def main(function) -> None:
     path = os.environ.get("TIDEMILL_SOCKET")
     if not path:
         script = Path(sys.argv[0])
-        sys.exit(
-            f"{script} is a task of Tidemill and needs a run around it:\n"
-            f"  tidemill run {script.resolve().parent.name} --task {script.stem}"
-        )
+        command = f"tidemill run {script.resolve().parent.name} --task {script.stem}"
+        sys.exit(f"{script} is a task of Tidemill and needs a run around it:\n  {command}")
     session = _Session(path)
     session.json("POST", "/v1/events", {"type": "opened"})
     run = Run(session)

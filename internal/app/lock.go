@@ -43,7 +43,7 @@ func Acquire(ctx context.Context, path string, me Holder, patience time.Duration
 		if time.Since(begun) >= patience || ctx.Err() != nil {
 			held, _ := readHolder(file)
 			_ = file.Close()
-			return nil, fault.New(fault.Conflict, "%s is held by process %d since %s", path, held.PID, held.Since.Format(time.RFC3339))
+			return nil, fault.New(fault.Conflict, "%s is held by process %d since %s; end that with: tidemill down", path, held.PID, held.Since.Format(time.RFC3339))
 		}
 		select {
 		case <-ctx.Done():
