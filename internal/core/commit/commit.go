@@ -32,6 +32,11 @@ func (k Key) String() string {
 	return fmt.Sprintf("%s/%s/%s/%s/%d/%d", k.Installation, k.Environment, k.Run, k.Task, k.Index, k.Generation)
 }
 
+// Origin is the key without its generation: what a wanted rerun repeats.
+func (k Key) Origin() string {
+	return fmt.Sprintf("%s/%s/%s/%s/%d", k.Installation, k.Environment, k.Run, k.Task, k.Index)
+}
+
 // Window is the half-open UTC interval of data that a run is for. The zero
 // window is no window at all.
 type Window = calendar.Window
@@ -65,6 +70,26 @@ type RuleHits struct {
 	Value   string `json:"value,omitempty"` // of the first row
 	File    string `json:"file,omitempty"`
 	Line    int64  `json:"line,omitempty"`
+}
+
+// AddHits adds hits to a list that is sorted by rule, without changing the list that was given.
+func AddHits(rules []RuleHits, hits RuleHits) []RuleHits {
+	out := make([]RuleHits, 0, len(rules)+1)
+	placed := false
+	for _, r := range rules {
+		if r.Rule == hits.Rule && r.Verdict == hits.Verdict {
+			r.Rows += hits.Rows
+			placed = true
+		}
+		if r.Rule > hits.Rule && !placed {
+			out, placed = append(out, hits), true
+		}
+		out = append(out, r)
+	}
+	if !placed {
+		out = append(out, hits)
+	}
+	return out
 }
 
 // Check reports an error of kind internal unless the evidence adds up.
@@ -139,6 +164,16 @@ type Importance struct {
 type Manifest struct {
 	Tables     []TableCommit `json:"tables"` // Seq is given by the store
 	Completion Completion    `json:"completion"`
+}
+
+// Line is what the manifest says of a table.
+func (m Manifest) Line(t project.Table) (TableCommit, error) {
+	for _, line := range m.Tables {
+		if line.Table == t {
+			return line, nil
+		}
+	}
+	return TableCommit{}, fault.New(fault.Internal, "the manifest says nothing of table %s", t)
 }
 
 // Receipt is the row in the target's store that proves a commit and holds the whole completion.

@@ -123,7 +123,7 @@ func (l *load) publish(ctx context.Context, m commit.Manifest, past []string) (c
 		if err != nil {
 			return none, failed("reading the publish key", err)
 		}
-		if err := published(row, l.spec.Fence); err != nil {
+		if err := store.MayPublish(row.receipt, row.fence, l.spec.Fence); err != nil {
 			return none, err
 		}
 		return none, store.ErrFenced
@@ -133,7 +133,7 @@ func (l *load) publish(ctx context.Context, m commit.Manifest, past []string) (c
 	}
 	receipt := commit.Receipt{Key: l.spec.Key, Fence: l.spec.Fence, Completion: m.Completion}
 	for _, t := range l.tables {
-		line, err := evidence(m, t.spec.Table)
+		line, err := m.Line(t.spec.Table)
 		if err != nil {
 			return none, err
 		}
@@ -304,7 +304,7 @@ func (w *writer) record() error {
 	k := w.load.spec.Key
 	start, end := bounds(w.spec.Window)
 	_, err = w.q.exec(w.ctx, "INSERT INTO "+control+".table_commit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
-		tableName(w.spec.Table), w.seq, k.String(), origin(k), k.Generation, k.Run, k.Task, string(w.spec.Mode), w.kind,
+		tableName(w.spec.Table), w.seq, k.String(), k.Origin(), k.Generation, k.Run, k.Task, string(w.spec.Mode), w.kind,
 		start, end, w.line.Evidence.Staged, w.spec.Contract, string(text))
 	return err
 }

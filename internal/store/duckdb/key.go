@@ -5,14 +5,12 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
 
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/fault"
-	"github.com/tidemill/tidemill/internal/store"
 )
 
 // keyRow is the row of one publish key.
@@ -181,22 +179,6 @@ func (q *session) markSettled(ctx context.Context, keys []string) error {
 		if _, err := q.exec(ctx, "UPDATE "+control+".publish_key SET settled = true WHERE key = ?", key); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// origin is the key without its generation: what a wanted rerun repeats.
-func origin(k commit.Key) string {
-	return fmt.Sprintf("%s/%s/%s/%s/%d", k.Installation, k.Environment, k.Run, k.Task, k.Index)
-}
-
-// published turns a row that was found into the answer that Begin owes.
-func published(row keyRow, fence int64) error {
-	switch {
-	case row.receipt != nil:
-		return &store.PublishedError{Receipts: []commit.Receipt{*row.receipt}}
-	case row.fence > fence:
-		return store.ErrFenced
 	}
 	return nil
 }

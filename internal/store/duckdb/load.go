@@ -9,7 +9,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
-	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/fault"
@@ -56,7 +55,7 @@ func (s *Store) Begin(ctx context.Context, spec store.Spec) (store.Load, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := published(row, spec.Fence); err != nil {
+	if err := store.MayPublish(row.receipt, row.fence, spec.Fence); err != nil {
 		return nil, err
 	}
 	failpoint.Hit(failpoint.FenceRaised)
@@ -78,6 +77,9 @@ func (s *Store) Begin(ctx context.Context, spec store.Spec) (store.Load, error) 
 var reserved = []string{"memory", "temp", "system", "main", "information_schema", "pg_catalog", "_tidemill", warehouse}
 
 func validate(t store.TableSpec) error {
+	if !slices.Contains(Capabilities().Modes, t.Mode) {
+		return fault.New(fault.Invalid, "the mode %q is not known", t.Mode)
+	}
 	if slices.Contains(reserved, t.Table.Schema) {
 		return fault.New(fault.Invalid, "the schema name %q is taken by the engine", t.Table.Schema)
 	}
@@ -86,14 +88,8 @@ func validate(t store.TableSpec) error {
 			return err
 		}
 	}
-	if t.Mode == project.ModeView {
-		return nil
-	}
-	if err := t.Schema.Validate(); err != nil {
+	if err := t.Check(); err != nil || t.Mode == project.ModeView {
 		return err
-	}
-	if len(t.Schema.Visible().Fields) == 0 {
-		return fault.New(fault.Invalid, "it has no columns")
 	}
 	for _, f := range t.Schema.Fields {
 		if _, err := dialect.DuckDB.TypeName(f.Type); err != nil {
@@ -102,43 +98,6 @@ func validate(t store.TableSpec) error {
 		if slices.Contains([]string{"_seq", "_known_at", "_deleted", "rowid"}, strings.ToLower(f.Name)) {
 			return fault.New(fault.Invalid, "the column name %s is taken", f.Name)
 		}
-	}
-	return validateMode(t)
-}
-
-func validateMode(t store.TableSpec) error {
-	named := append(slices.Clone(t.Keys), t.EventTime, t.Version, t.Known.Column)
-	for _, name := range named {
-		if name != "" && (t.Schema.Index(name) < 0 || datatype.Hidden(name)) {
-			return fault.New(fault.Invalid, "there is no column %q", name)
-		}
-	}
-	if t.EventTime != "" {
-		switch f := t.Schema.Fields[t.Schema.Index(t.EventTime)]; f.Type.Kind {
-		case datatype.TimestampTZ, datatype.Timestamp, datatype.Date:
-		default:
-			return fault.New(fault.Invalid, "the event time %s is a %s and no time", f.Name, f.Type)
-		}
-	}
-	switch t.Mode {
-	case project.ModeReplace, project.ModeAppend:
-	case project.ModeReplaceWindow:
-		switch {
-		case t.EventTime == "":
-			return fault.New(fault.Invalid, "mode %s needs an event time", t.Mode)
-		case t.Window.IsZero() && len(t.Replays) == 0:
-			return fault.New(fault.Invalid, "mode %s needs a window", t.Mode)
-		}
-	case project.ModeMerge:
-		if len(t.Keys) == 0 {
-			return fault.New(fault.Invalid, "mode %s needs keys", t.Mode)
-		}
-	case project.ModeFeature:
-		if len(t.Keys) == 0 || t.EventTime == "" {
-			return fault.New(fault.Invalid, "mode %s needs keys and an event time", t.Mode)
-		}
-	default:
-		return fault.New(fault.Invalid, "the mode %q is not known", t.Mode)
 	}
 	return nil
 }
@@ -221,14 +180,4 @@ func (l *load) end() {
 		l.q.discard()
 	}
 	l.q = nil
-}
-
-// evidence returns the manifest's line for a table.
-func evidence(m commit.Manifest, t project.Table) (commit.TableCommit, error) {
-	for _, line := range m.Tables {
-		if line.Table == t {
-			return line, nil
-		}
-	}
-	return commit.TableCommit{}, fault.New(fault.Internal, "the manifest says nothing of table %s", t)
 }

@@ -143,7 +143,7 @@ func (w *writer) unappend() error {
 	name := tableName(w.spec.Table)
 	if w.spec.Window.IsZero() {
 		n, err := w.q.exec(w.ctx, "DELETE FROM "+w.rows+" WHERE _seq IN (SELECT seq FROM "+control+`.table_commit WHERE "table" = ? AND origin = ?)`,
-			name, origin(w.load.spec.Key))
+			name, w.load.spec.Key.Origin())
 		w.line.Evidence.Deleted = n
 		return err
 	}

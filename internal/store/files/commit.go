@@ -164,7 +164,7 @@ func (l *load) next(ctx context.Context, now manifest, line commit.TableCommit, 
 
 // named is a file of the load as the manifest has it.
 func (l *load) named(f dataFile, seq int64) dataFile {
-	f.Seq, f.Origin, f.Window, f.Accepts = seq, origin(l.spec.Key), l.table.Window, l.accepts()
+	f.Seq, f.Origin, f.Window, f.Accepts = seq, l.spec.Key.Origin(), l.table.Window, l.accepts()
 	return f
 }
 
@@ -314,7 +314,7 @@ func (l *load) keptOfOtherWindows(ctx context.Context, now manifest, schema data
 		return slices.Clone(now.Files), nil
 	}
 	if t.Window.IsZero() {
-		return slices.DeleteFunc(slices.Clone(now.Files), func(f dataFile) bool { return f.Origin == origin(l.spec.Key) }), nil
+		return slices.DeleteFunc(slices.Clone(now.Files), func(f dataFile) bool { return f.Origin == l.spec.Key.Origin() }), nil
 	}
 	var ambiguous int64
 	out, err := l.cutEach(ctx, now.Files, schema, func(f dataFile) verdict {

@@ -166,8 +166,3 @@ func (s *Store) writtenFence(key commit.Key) (int64, error) {
 	}
 	return highest, nil
 }
-
-// origin is the key without its generation: what a wanted rerun repeats.
-func origin(k commit.Key) string {
-	return fmt.Sprintf("%s/%s/%s/%s/%d", k.Installation, k.Environment, k.Run, k.Task, k.Index)
-}

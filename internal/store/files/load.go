@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -90,16 +91,8 @@ func (l *load) validate() error {
 	if !slices.Contains(Capabilities().Modes, t.Mode) {
 		return fault.New(fault.Invalid, "a store of files cannot do the mode %s whole", t.Mode)
 	}
-	if err := t.Schema.Validate(); err != nil {
-		return err
-	}
-	if len(l.visible.Fields) == 0 {
-		return fault.New(fault.Invalid, "table %s has no columns", t.Table)
-	}
-	for _, name := range append(slices.Clone(t.Keys), t.EventTime) {
-		if name != "" && l.visible.Index(name) < 0 {
-			return fault.New(fault.Invalid, "table %s: there is no column %q", t.Table, name)
-		}
+	if err := t.Check(); err != nil {
+		return fmt.Errorf("table %s: %w", t.Table, err)
 	}
 	l.clock = clock{t.EventTime, time.UTC}
 	if t.Zone != "" {
@@ -108,20 +101,6 @@ func (l *load) validate() error {
 			return fault.New(fault.Invalid, "table %s: %w", t.Table, err)
 		}
 		l.clock.zone = zone
-	}
-	if t.EventTime != "" {
-		switch f := l.visible.Fields[l.visible.Index(t.EventTime)]; f.Type.Kind {
-		case datatype.TimestampTZ, datatype.Timestamp, datatype.Date:
-		default:
-			return fault.New(fault.Invalid, "table %s: the event time %s is a %s and no time", t.Table, f.Name, f.Type)
-		}
-	}
-	switch {
-	case t.Mode != project.ModeReplaceWindow:
-	case t.EventTime == "":
-		return fault.New(fault.Invalid, "table %s: mode %s needs an event time", t.Table, t.Mode)
-	case t.Window.IsZero() && !l.partial():
-		return fault.New(fault.Invalid, "table %s: mode %s needs a window", t.Table, t.Mode)
 	}
 	return nil
 }

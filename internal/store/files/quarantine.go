@@ -148,7 +148,7 @@ func (l *load) forget(ctx context.Context, list []dataFile) ([]dataFile, error) 
 	case l.table.Mode == project.ModeReplace:
 		return nil, nil
 	case window.IsZero():
-		return slices.DeleteFunc(slices.Clone(list), func(f dataFile) bool { return f.Origin == origin(l.spec.Key) }), nil
+		return slices.DeleteFunc(slices.Clone(list), func(f dataFile) bool { return f.Origin == l.spec.Key.Origin() }), nil
 	}
 	return l.cutEach(ctx, list, quarantineSchema(), func(f dataFile) verdict {
 		switch {

@@ -74,7 +74,7 @@ func (l *load) publish(ctx context.Context, m commit.Manifest) (commit.Receipt, 
 		if err != nil {
 			return none, err
 		}
-		if err := published(row, l.spec.Fence); err != nil {
+		if err := store.MayPublish(row.receipt, row.fence, l.spec.Fence); err != nil {
 			return none, err
 		}
 		return none, store.ErrFenced
@@ -85,7 +85,7 @@ func (l *load) publish(ctx context.Context, m commit.Manifest) (commit.Receipt, 
 	receipt := commit.Receipt{Key: l.spec.Key, Fence: l.spec.Fence, Completion: m.Completion}
 	var writers []*writer
 	for _, t := range l.tables {
-		line, err := evidence(m, t.spec.Table)
+		line, err := m.Line(t.spec.Table)
 		if err != nil {
 			return none, err
 		}
@@ -287,7 +287,7 @@ func (w *writer) record(at time.Time) error {
 	k := w.load.spec.Key
 	start, end := bounds(w.spec.Window)
 	_, err = w.q.exec(w.ctx, "INSERT INTO "+control+".table_commit VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-		tableName(w.spec.Table), w.seq, k.String(), origin(k), k.Generation, k.Run, k.Task, string(w.spec.Mode), w.kind,
+		tableName(w.spec.Table), w.seq, k.String(), k.Origin(), k.Generation, k.Run, k.Task, string(w.spec.Mode), w.kind,
 		start, end, w.line.Evidence.Staged, w.spec.Contract, string(text), at)
 	return err
 }

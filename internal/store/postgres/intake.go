@@ -5,12 +5,10 @@ import (
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/tidemill/tidemill/internal/core/datatype"
-	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/pgarrow"
+	"github.com/tidemill/tidemill/internal/store"
 )
 
 // place is the column that keeps the order in which rows were staged: where rows
@@ -58,7 +56,7 @@ func (in *intake) add(ctx context.Context, q *session, batch arrow.RecordBatch) 
 	if batch.NumRows() == 0 {
 		return nil
 	}
-	plain, err := in.plain(batch)
+	plain, err := store.Conform(in.schema, batch)
 	if err != nil {
 		return err
 	}
@@ -72,33 +70,4 @@ func (in *intake) add(ctx context.Context, q *session, batch arrow.RecordBatch) 
 		return encoding
 	}
 	return err
-}
-
-// plain brings a batch to the table's columns, by name.
-func (in *intake) plain(batch arrow.RecordBatch) (arrow.RecordBatch, error) {
-	columns := make([]arrow.Array, len(in.fields))
-	found := 0
-	for i, f := range in.schema.Fields() {
-		places := batch.Schema().FieldIndices(f.Name)
-		if len(places) == 0 {
-			nulls := array.MakeArrayOfNull(memory.DefaultAllocator, f.Type, int(batch.NumRows()))
-			defer nulls.Release()
-			columns[i] = nulls
-			continue
-		}
-		columns[i] = batch.Column(places[0])
-		if !arrow.TypeEqual(columns[i].DataType(), f.Type) {
-			return nil, fault.New(fault.Internal, "column %s comes as %s and not as %s", f.Name, columns[i].DataType(), f.Type)
-		}
-		found += len(places)
-	}
-	for _, f := range batch.Schema().Fields() {
-		if datatype.Hidden(f.Name) && !in.schema.HasField(f.Name) {
-			found++ // place and position are of no use here
-		}
-	}
-	if found != int(batch.NumCols()) {
-		return nil, fault.New(fault.Internal, "the batch has columns that the table has not: it has %s", batch.Schema())
-	}
-	return array.NewRecordBatch(in.schema, columns, batch.NumRows()), nil
 }

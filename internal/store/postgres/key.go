@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/fault"
-	"github.com/tidemill/tidemill/internal/store"
 )
 
 // keyRow is the row of one publish key.
@@ -88,20 +86,4 @@ func (s *Store) Receipts(ctx context.Context, keys ...commit.Key) ([]commit.Rece
 		return nil
 	})
 	return receipts, failed(ctx, "looking up receipts", err)
-}
-
-// origin is the key without its generation: what a wanted rerun repeats.
-func origin(k commit.Key) string {
-	return fmt.Sprintf("%s/%s/%s/%s/%d", k.Installation, k.Environment, k.Run, k.Task, k.Index)
-}
-
-// published turns a row that was found into the answer that Begin owes.
-func published(row keyRow, fence int64) error {
-	switch {
-	case row.receipt != nil:
-		return &store.PublishedError{Receipts: []commit.Receipt{*row.receipt}}
-	case row.fence > fence:
-		return store.ErrFenced
-	}
-	return nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
-	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
@@ -55,7 +54,7 @@ func (s *Store) Begin(ctx context.Context, spec store.Spec) (store.Load, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := published(row, spec.Fence); err != nil {
+	if err := store.MayPublish(row.receipt, row.fence, spec.Fence); err != nil {
 		return nil, err
 	}
 	failpoint.Hit(failpoint.FenceRaised)
@@ -94,21 +93,15 @@ func validate(t store.TableSpec) error {
 	if !slices.Contains(Capabilities().Modes, t.Mode) {
 		return fault.New(fault.Invalid, "a store of the kind postgres cannot do the mode %q whole", t.Mode)
 	}
-	if t.Mode == project.ModeView {
-		return nil
-	}
-	if err := t.Schema.Validate(); err != nil {
+	if err := t.Check(); err != nil || t.Mode == project.ModeView {
 		return err
-	}
-	if len(t.Schema.Visible().Fields) == 0 {
-		return fault.New(fault.Invalid, "it has no columns")
 	}
 	for _, f := range t.Schema.Fields {
 		if err := validateColumn(f); err != nil {
 			return err
 		}
 	}
-	return validateMode(t)
+	return nil
 }
 
 func validateColumn(f datatype.Field) error {
@@ -123,31 +116,6 @@ func validateColumn(f datatype.Field) error {
 	}
 	if _, err := engine.TypeName(f.Type); err != nil {
 		return fmt.Errorf("column %s: %w", f.Name, err)
-	}
-	return nil
-}
-
-func validateMode(t store.TableSpec) error {
-	named := append(slices.Clone(t.Keys), t.EventTime, t.Version)
-	for _, name := range named {
-		if name != "" && (t.Schema.Index(name) < 0 || datatype.Hidden(name)) {
-			return fault.New(fault.Invalid, "there is no column %q", name)
-		}
-	}
-	if t.EventTime != "" {
-		switch f := t.Schema.Fields[t.Schema.Index(t.EventTime)]; f.Type.Kind {
-		case datatype.TimestampTZ, datatype.Timestamp, datatype.Date:
-		default:
-			return fault.New(fault.Invalid, "the event time %s is a %s and no time", f.Name, f.Type)
-		}
-	}
-	switch {
-	case t.Mode == project.ModeReplaceWindow && t.EventTime == "":
-		return fault.New(fault.Invalid, "mode %s needs an event time", t.Mode)
-	case t.Mode == project.ModeReplaceWindow && t.Window.IsZero() && len(t.Replays) == 0:
-		return fault.New(fault.Invalid, "mode %s needs a window", t.Mode)
-	case t.Mode == project.ModeMerge && len(t.Keys) == 0:
-		return fault.New(fault.Invalid, "mode %s needs keys", t.Mode)
 	}
 	return nil
 }
@@ -207,14 +175,4 @@ func (l *load) end() {
 		l.q.close()
 		l.q = nil
 	}
-}
-
-// evidence returns the manifest's line for a table.
-func evidence(m commit.Manifest, t project.Table) (commit.TableCommit, error) {
-	for _, line := range m.Tables {
-		if line.Table == t {
-			return line, nil
-		}
-	}
-	return commit.TableCommit{}, fault.New(fault.Internal, "the manifest says nothing of table %s", t)
 }

@@ -149,7 +149,7 @@ func (w *writer) unappend() (err error) {
 	name, e := tableName(w.spec.Table), &w.line.Evidence
 	of := "DELETE FROM " + w.rows + " WHERE _seq IN (SELECT seq FROM " + control + `.table_commit WHERE "table" = $1 AND `
 	if w.spec.Window.IsZero() {
-		e.Deleted, err = w.q.exec(w.ctx, of+"origin = $2)", name, origin(w.load.spec.Key))
+		e.Deleted, err = w.q.exec(w.ctx, of+"origin = $2)", name, w.load.spec.Key.Origin())
 		return err
 	}
 	start, end := bounds(w.spec.Window)

@@ -54,31 +54,11 @@ func (w *writer) refuseEqual() error {
 	e := &w.line.Evidence
 	e.Staged -= n
 	e.Quarantined += n
-	e.Rules = withHits(e.Rules, hits)
+	e.Rules = commit.AddHits(e.Rules, hits)
 	if w.spec.Admit != nil {
 		return w.spec.Admit(*e)
 	}
 	return nil
-}
-
-// withHits adds hits to a sorted list, without changing the list that was given.
-func withHits(rules []commit.RuleHits, hits commit.RuleHits) []commit.RuleHits {
-	out := make([]commit.RuleHits, 0, len(rules)+1)
-	placed := false
-	for _, r := range rules {
-		if r.Rule == hits.Rule && r.Verdict == hits.Verdict {
-			r.Rows += hits.Rows
-			placed = true
-		}
-		if r.Rule > hits.Rule && !placed {
-			out, placed = append(out, hits), true
-		}
-		out = append(out, r)
-	}
-	if !placed {
-		out = append(out, hits)
-	}
-	return out
 }
 
 // quarantine replaces the refused rows of the load's window by those of the load.
@@ -167,7 +147,7 @@ func (w *writer) forget(name string) error {
 		_, err := w.q.exec(w.ctx, "DELETE FROM "+name)
 		return err
 	case w.spec.Window.IsZero():
-		_, err := w.q.exec(w.ctx, "DELETE FROM "+name+" WHERE starts_with(_key, $1)", origin(w.load.spec.Key)+"/")
+		_, err := w.q.exec(w.ctx, "DELETE FROM "+name+" WHERE starts_with(_key, $1)", w.load.spec.Key.Origin()+"/")
 		return err
 	}
 	// A row of a wider or shifted window is the same one where it is of the same line.
