@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures what the design gives numbers for: checking, the gate, and the cost of
 # starting tasks, each beside a bare loop on the same machine. Prints medians of
-# five; nothing here passes or fails.
+# five (of loads one); nothing here passes or fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -19,11 +19,11 @@ measure() { # measure NAME COMMAND...: median and spread of five, and the peak m
   local name=$1
   shift
   python3 - "$name" "$@" <<'PYTHON'
-import resource, statistics, subprocess, sys, time
+import os, resource, statistics, subprocess, sys, time
 name, command, seconds = sys.argv[1], sys.argv[2:], []
-for _ in range(5):
+for _ in range(int(os.environ.get("RUNS", "5"))):
     began = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     seconds.append(time.monotonic() - began)
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 print(f"{name:44} median {statistics.median(seconds):7.3f} s   {min(seconds):.3f}–{max(seconds):.3f} s   peak {peak:6.0f} MiB", flush=True)
@@ -36,5 +36,47 @@ measure "chain of 40: a bare loop of /bin/true" bash -c 'for i in $(seq 40); do 
 measure "chain of 40: tidemill run" bin/tidemill --dir "$work/chain" run bench
 measure "2,000 side by side: xargs -P 4 /bin/true" bash -c 'seq 2000 | xargs -n 1 -P 4 /bin/true'
 measure "2,000 side by side: tidemill run" bin/tidemill --dir "$work/wide" run bench
+# Rows through a contract into the warehouse: resident memory must not grow with them.
+loads() { # loads MILLIONS
+  local folder=$work/load$1
+  mkdir -p "$folder/pipelines/bench" "$folder/contracts" "$folder/landing"
+  cat > "$folder/tidemill.yaml" <<YAML
+project: bench
+stores:
+  landing: {kind: files, path: ./landing}
+  warehouse: {kind: duckdb, path: .tidemill/warehouse.duckdb}
+YAML
+  echo 'move: {from: "landing:*.csv", to: raw.rows, mode: replace}' > "$folder/pipelines/bench/rows.yaml"
+  cat > "$folder/contracts/rows.odcs.yaml" <<YAML
+apiVersion: v3.1.0
+kind: DataContract
+id: rows
+version: 1.0.0
+status: active
+schema:
+- name: rows
+  physicalName: raw.rows
+  properties:
+  - {name: id, logicalType: integer, required: true, logicalTypeOptions: {minimum: 0}}
+  - {name: at, logicalType: timestamp, required: true, logicalTypeOptions: {timezone: true}}
+  - {name: customer, logicalType: string, required: true, logicalTypeOptions: {maxLength: 24}}
+  - {name: amount, logicalType: number, required: true}
+YAML
+  for i in $(seq "$1"); do ln "$work/million.csv" "$folder/landing/$i.csv"; done
+  echo "load of $1 M rows: $(($(stat -c %s "$work/million.csv") * $1 / 1000000)) MB of CSV"
+  RUNS=1 measure "load of $1 M rows, four columns, contract" bin/tidemill --dir "$folder" run bench
+  rm -rf "$folder"
+}
+
+python3 - "$work/million.csv" <<'PYTHON'
+import random, sys
+draw = random.Random(1)
+with open(sys.argv[1], "w") as f:
+    f.write("id,at,customer,amount\n")
+    for n in range(1_000_000):
+        f.write(f"{n},2026-01-05T{draw.randrange(24):02}:{draw.randrange(60):02}:00Z,{draw.getrandbits(64):x},{draw.random() * 1000:.2f}\n")
+PYTHON
+for millions in 1 10 50; do loads "$millions"; done
+
 measure "check of the flights example" bin/tidemill --dir examples/flights check
 go test -run '^$' -bench . -benchmem ./bench/... | grep -E '^(Benchmark|ok|FAIL)'

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/tidemill/tidemill/internal/core/expr"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
@@ -21,6 +23,11 @@ import (
 // kind opens one kind of store.
 type kind func(ctx context.Context, l Layout, settings map[string]string) (store.Store, error)
 
+// warehouseMemory is what the worker may use for the warehouse, in bytes, unless
+// its memory: says otherwise; what does not fit spills to disk. It is what keeps resident memory flat from a
+// million rows to fifty (DESIGN §6).
+const warehouseMemory = 2 << 30
+
 // kinds is the built-in set.
 var kinds = map[string]kind{
 	"duckdb": func(ctx context.Context, l Layout, settings map[string]string) (store.Store, error) {
@@ -28,7 +35,14 @@ var kinds = map[string]kind{
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return nil, fault.New(fault.Unavailable, "make the folder of the warehouse: %w", err)
 		}
-		return duckdb.Open(ctx, duckdb.Config{Path: path, TempDir: filepath.Join(l.Home, "spill")})
+		memory := uint64(warehouseMemory)
+		if text := settings["memory"]; text != "" {
+			var err error
+			if memory, err = humanize.ParseBytes(text); err != nil {
+				return nil, fault.New(fault.Invalid, "memory of the warehouse: %w", err)
+			}
+		}
+		return duckdb.Open(ctx, duckdb.Config{Path: path, TempDir: filepath.Join(l.Home, "spill"), MemoryBytes: int64(memory)})
 	},
 	"files": func(_ context.Context, l Layout, settings map[string]string) (store.Store, error) {
 		return files.Open(l.resolve(settings["path"]))

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/source/file"
@@ -44,6 +46,9 @@ func (v *version) projectStores() {
 	}
 }
 
+// leastMemory, in bytes, holds what a load has in flight and DuckDB's own buffers.
+const leastMemory = 512 << 20
+
 func (v *version) storeSettings(s file.Store, kind file.StoreKind, at problem.Place) {
 	var known []string
 	for _, k := range kind.Settings {
@@ -58,6 +63,11 @@ func (v *version) storeSettings(s file.Store, kind file.StoreKind, at problem.Pl
 		}
 		if g.Key.V == "path" && strings.Contains(g.Item.V, "://") {
 			v.refuse(problem.New(problem.BadSetting, g.Item.Place, "write the path of a folder", "the store cannot reach %q", g.Item.V))
+		}
+		if kind.Name == "duckdb" && g.Key.V == "memory" {
+			if n, err := humanize.ParseBytes(g.Item.V); err != nil || n < leastMemory {
+				v.refuse(problem.New(problem.BadSetting, g.Item.Place, "write a size from 512MiB on, such as 8GiB", "%q is no memory to work with", g.Item.V))
+			}
 		}
 	}
 }

@@ -32,6 +32,7 @@ var StoreKinds = []StoreKind{
 		Modes: append(slices.Clone(transactional), project.ModeFeature, project.ModeView),
 		Settings: []Setting{
 			{Name: "path", Doc: "The file, below the project folder unless absolute.", Required: true},
+			{Name: "memory", Doc: "What the worker may use for it, such as 8GiB (default 2GiB); the rest spills to disk."},
 		},
 	},
 	{
