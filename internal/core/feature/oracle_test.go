@@ -43,6 +43,7 @@ type world struct {
 	pin     int
 	ttl     int // minutes; 0: none
 	mode    feature.Mode
+	strict  bool
 }
 
 func minute(n int) string {
@@ -176,6 +177,7 @@ func (w world) ask(t testing.TB, db *sql.DB) []string {
 	}
 	statement, err := feature.Render(set, dialect.DuckDB, feature.Options{
 		Mode:   w.mode,
+		Strict: w.strict,
 		Tables: map[project.Table]feature.Table{table: {Keys: []string{"k"}, EventTime: "e", Seq: int64(w.pin)}},
 		History: func(project.Table) string {
 			return "(SELECT * FROM " + values(history, "0 AS k, now() AS e, 0 AS v, 0::BIGINT AS _seq, now() AS _known_at, false AS _deleted") + " x(k, e, v, _seq, _known_at, _deleted))"
