@@ -62,10 +62,12 @@ func (s *session) followRun(client *api.Client, id string) (api.Run, error) {
 		_ = client.CancelRun(bounded, id, by)
 	}
 	for {
+		asked := time.Now()
 		r, err := client.Run(s.ctx, id)
 		if err != nil {
 			return r, err
 		}
+		rest := max(50*time.Millisecond, 10*time.Since(asked)) // a run of thousands is not to be busy with telling
 		over := 0
 		var active []string
 		for _, t := range r.Tasks {
@@ -87,7 +89,7 @@ func (s *session) followRun(client *api.Client, id string) (api.Run, error) {
 		case <-s.ctx.Done():
 			giveUp(me() + " (interrupted)")
 			return r, context.Cause(s.ctx)
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(rest):
 		}
 	}
 }
