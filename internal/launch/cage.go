@@ -91,9 +91,12 @@ func usable(dir, file string) string {
 	return dir
 }
 
+// cageName is the folder of a marker's cage; of a part of a marker, how its folders begin.
+func cageName(marker string) string { return "tidemill-" + strings.ReplaceAll(marker, "/", "-") }
+
 func newCage(marker string, limit int64) *cage {
 	c := &cage{}
-	name := "tidemill-" + strings.ReplaceAll(marker, "/", "-")
+	name := cageName(marker)
 	if dir := machine().unified; dir != "" && os.Mkdir(filepath.Join(dir, name), 0o700) == nil {
 		c.unified = filepath.Join(dir, name)
 	}
@@ -200,6 +203,25 @@ func (c *cage) remove() {
 				break
 			}
 			time.Sleep(2 * time.Millisecond) //nolint:forbidigo // the kernel tells nobody when the last one is reaped
+		}
+	}
+}
+
+// removeCages removes the empty cages of an installation's other sessions: a
+// worker that was killed could not. A cage with a process in it stays.
+func removeCages(installation, session string) {
+	for _, root := range []string{machine().unified, machine().memory} {
+		if root == "" {
+			continue
+		}
+		entries, err := os.ReadDir(root)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if strings.HasPrefix(e.Name(), cageName(installation+"/")) && !strings.HasPrefix(e.Name(), cageName(installation+"/"+session+"/")) {
+				_ = os.Remove(filepath.Join(root, e.Name()))
+			}
 		}
 	}
 }

@@ -196,9 +196,12 @@ func sweep(pid int, marker string, c *cage) int {
 }
 
 // Sweep ends every process that bears the marker of another session of this
-// installation: what a worker that was killed left behind. It returns their number.
+// installation, and removes its cgroups: what a worker that was killed left
+// behind. It returns the number of processes.
 func Sweep(installation, session string) int {
-	return killMarked(func(m string) bool {
+	killed := killMarked(func(m string) bool {
 		return strings.HasPrefix(m, installation+"/") && !strings.HasPrefix(m, installation+"/"+session+"/")
 	})
+	removeCages(installation, session)
+	return killed
 }

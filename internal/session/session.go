@@ -160,7 +160,11 @@ func Open(dir, folder string, c Context, sinks Sinks) (*Session, error) {
 		_ = listener.Close()
 		return nil, fault.New(fault.Unavailable, "listen for the attempt: %w", err)
 	}
-	s.server = &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second}
+	routes := sync.OnceValue(s.handler) // most processes never ask
+	s.server = &http.Server{
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { routes().ServeHTTP(w, r) }),
+		ReadHeaderTimeout: 10 * time.Second,
+	}
 	go func() {
 		defer close(s.done)
 		_ = s.server.Serve(listener)

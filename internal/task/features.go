@@ -200,7 +200,7 @@ func (r *Runner) Try(ctx context.Context, g run.Grant, t Trial) (map[string]floa
 		return nil, fault.New(fault.Unavailable, "make the run directory: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(a.dir) }()
-	a.log = newLogbook(filepath.Join(a.dir, "log"), g.Ref, 0, func(context.Context, protocol.LogHeader, []byte) error { return nil })
+	a.log = newLogbook(filepath.Join(a.dir, logFile), g.Ref, 0, func(context.Context, protocol.LogHeader, []byte) error { return nil })
 	defer a.log.close()
 	if err := a.prepare(ctx); err != nil {
 		return nil, err

@@ -184,7 +184,7 @@ func (l *logbook) shipFrom(ctx context.Context, sent int64) (int64, error) {
 	}
 }
 
-// close writes what is left of the last lines, ships everything, and removes the file.
+// close writes what is left of the last lines and ships everything.
 func (l *logbook) close() {
 	l.mu.Lock()
 	for _, s := range l.streams {
@@ -202,5 +202,4 @@ func (l *logbook) close() {
 	l.stop()
 	<-l.done
 	_ = file.Close()
-	_ = os.Remove(l.path)
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -80,6 +79,8 @@ type Runner struct {
 	Sockets      string // short folder for the sockets of sessions
 	SDK          string // folder that holds tidemill.py
 	Log          *slog.Logger
+
+	desks desks
 }
 
 // attempt is one attempt on its way.
@@ -100,7 +101,11 @@ type attempt struct {
 // Run runs one attempt to its end and tells how it ended.
 func (r *Runner) Run(ctx context.Context, g run.Grant) (end protocol.End) {
 	a := &attempt{Runner: r, grant: g}
-	a.dir = filepath.Join(r.Work, fmt.Sprintf("%s-%s-%d-%d", g.Run, g.Task, g.Index, g.Epoch))
+	dir, err := r.desks.take(r.Work)
+	if err != nil {
+		return a.end(err)
+	}
+	a.dir = dir
 	defer func() {
 		if p := recover(); p != nil { // a bug of ours harms this attempt alone (I11)
 			end = a.end(fault.New(fault.Internal, "Tidemill failed: %v", p))
@@ -108,12 +113,9 @@ func (r *Runner) Run(ctx context.Context, g run.Grant) (end protocol.End) {
 		if a.log != nil {
 			a.log.close()
 		}
-		_ = os.RemoveAll(a.dir)
+		r.desks.clear(a.dir)
 	}()
-	if err := os.MkdirAll(a.dir, 0o700); err != nil {
-		return a.end(fault.New(fault.Unavailable, "make the run directory: %w", err))
-	}
-	a.log = newLogbook(filepath.Join(a.dir, "log"), g.Ref, g.Attempt, r.Server.Log)
+	a.log = newLogbook(filepath.Join(a.dir, logFile), g.Ref, g.Attempt, r.Server.Log)
 	if err := a.prepare(ctx); err != nil {
 		return a.end(err)
 	}
