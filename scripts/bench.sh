@@ -34,8 +34,10 @@ project "$work/chain" 40 chain
 project "$work/wide" 2000 wide
 measure "chain of 40: a bare loop of /bin/true" bash -c 'for i in $(seq 40); do /bin/true; done'
 measure "chain of 40: tidemill run" bin/tidemill --dir "$work/chain" run bench
+measure "2,000 side by side: a bare loop of /bin/true" bash -c 'for i in $(seq 2000); do /bin/true; done'
 measure "2,000 side by side: xargs -P 4 /bin/true" bash -c 'seq 2000 | xargs -n 1 -P 4 /bin/true'
 measure "2,000 side by side: tidemill run" bin/tidemill --dir "$work/wide" run bench
+python3 bench/due.py bin/tidemill
 # Rows through a contract into the warehouse: resident memory must not grow with them.
 loads() { # loads MILLIONS
   local folder=$work/load$1

@@ -44,7 +44,7 @@ type Exit struct {
 	Signal    syscall.Signal
 	OOM       bool  // the kernel killed it for its memory limit
 	Limit     int64 // the memory limit in bytes, where there was one
-	Peak      int64 // the most memory it had, in bytes
+	Peak      int64 // the most memory it had, in bytes; 0: not known
 	Stopped   error // why it was told to end; nil: it ended by itself
 	Elapsed   time.Duration
 	LeftAlone int // processes of the attempt that were still there and were killed
@@ -174,7 +174,11 @@ func (e *Exit) read(cmd *exec.Cmd, err error) {
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		e.Signal = status.Signal()
 	}
-	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
+	// Linux carries the peak of the process that forked over to the child, so that
+	// a figure below our own says nothing about the child.
+	var own syscall.Rusage
+	usage, ok := state.SysUsage().(*syscall.Rusage)
+	if ok && syscall.Getrusage(syscall.RUSAGE_SELF, &own) == nil && usage.Maxrss > own.Maxrss {
 		e.Peak = usage.Maxrss << 10
 	}
 }
