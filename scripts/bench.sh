@@ -39,14 +39,14 @@ measure "2,000 side by side: xargs -P 4 /bin/true" bash -c 'seq 2000 | xargs -n 
 measure "2,000 side by side: tidemill run" bin/tidemill --dir "$work/wide" run bench
 python3 bench/due.py bin/tidemill
 # Rows through a contract into the warehouse: resident memory must not grow with them.
-loads() { # loads MILLIONS
+loads() { # loads MILLIONS MEMORY
   local folder=$work/load$1
   mkdir -p "$folder/pipelines/bench" "$folder/contracts" "$folder/landing"
   cat > "$folder/tidemill.yaml" <<YAML
 project: bench
 stores:
   landing: {kind: files, path: ./landing}
-  warehouse: {kind: duckdb, path: .tidemill/warehouse.duckdb}
+  warehouse: {kind: duckdb, path: .tidemill/warehouse.duckdb, memory: $2}
 YAML
   echo 'move: {from: "landing:*.csv", to: raw.rows, mode: replace}' > "$folder/pipelines/bench/rows.yaml"
   cat > "$folder/contracts/rows.odcs.yaml" <<YAML
@@ -66,7 +66,7 @@ schema:
 YAML
   for i in $(seq "$1"); do ln "$work/million.csv" "$folder/landing/$i.csv"; done
   echo "load of $1 M rows: $(($(stat -c %s "$work/million.csv") * $1 / 1000000)) MB of CSV"
-  RUNS=1 measure "load of $1 M rows, four columns, contract" bin/tidemill --dir "$folder" run bench
+  RUNS=1 measure "load of $1 M rows, contract, memory: $2" bin/tidemill --dir "$folder" run bench
   rm -rf "$folder"
 }
 
@@ -78,7 +78,9 @@ with open(sys.argv[1], "w") as f:
     for n in range(1_000_000):
         f.write(f"{n},2026-01-05T{draw.randrange(24):02}:{draw.randrange(60):02}:00Z,{draw.getrandbits(64):x},{draw.random() * 1000:.2f}\n")
 PYTHON
-for millions in 1 10 50; do loads "$millions"; done
+for memory in 512MiB 2GiB; do
+  for millions in 1 10 50; do loads "$millions" "$memory"; done
+done
 
 measure "check of the flights example" bin/tidemill --dir examples/flights check
 go test -run '^$' -bench . -benchmem ./bench/... | grep -E '^(Benchmark|ok|FAIL)'

@@ -18,6 +18,10 @@ import (
 // Budget is how many bytes may lie between source and sink unless told otherwise.
 const Budget = 256 << 20
 
+// ahead is how many batches may lie between source and sink. More of them would
+// make nothing faster, and a garbage collected heap takes twice what it holds.
+const ahead = 16
+
 // Progress is told after every batch that was sunk: rows and bytes so far.
 type Progress func(rows, bytes int64)
 
@@ -116,7 +120,7 @@ type item struct {
 }
 
 func newQueue(budget int64) *queue {
-	q := &queue{budget: budget, items: make(chan item, 1024), space: make(chan struct{}, 1), pending: make(chan int64, 1)}
+	q := &queue{budget: budget, items: make(chan item, ahead), space: make(chan struct{}, 1), pending: make(chan int64, 1)}
 	q.pending <- 0
 	return q
 }
