@@ -5,11 +5,16 @@ import (
 	"os"
 	_ "time/tzdata" // zones travel with the program: machines without zone files read the same schedules
 
+	"golang.org/x/term"
+
 	"github.com/tidemill/tidemill/internal/cli"
 )
 
 func main() {
-	info, err := os.Stderr.Stat()
-	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
-	os.Exit(cli.Main(os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Terminal: terminal}))
+	_, plain := os.LookupEnv("NO_COLOR")
+	os.Exit(cli.Main(os.Args[1:], cli.Streams{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		Terminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Colour:   term.IsTerminal(int(os.Stdout.Fd())) && !plain,
+	}))
 }

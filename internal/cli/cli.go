@@ -28,7 +28,8 @@ var Version = "development"
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
-	Terminal bool // Err is a terminal: progress bars and colour make sense
+	Terminal bool // Err is a terminal: progress bars make sense
+	Colour   bool // Out is a terminal, and nobody asked for plain text
 }
 
 // grammar is every command with its flags.

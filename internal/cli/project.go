@@ -100,7 +100,7 @@ func (c checkCommand) Run(s *session) error {
 			return err
 		}
 	default:
-		if _, err := io.WriteString(s.Out, problem.Render(list, r.Files, s.Terminal)); err != nil {
+		if _, err := io.WriteString(s.Out, problem.Render(list, r.Files, s.Colour)); err != nil {
 			return err
 		}
 	}

@@ -145,6 +145,7 @@ func (v *version) warnings() {
 			for _, w := range t.out.Writes {
 				v.tooEarly(t, w)
 			}
+			v.skewed(t)
 		}
 	}
 }
@@ -164,23 +165,4 @@ func (v *version) noContract(t *task, r read, warned map[string]bool) {
 	}
 	warned[tableKey(r.Table)] = true
 	v.fail(nil, problem.New(problem.NoContract, r.Place, "write a contract for it", "%s is written by %s and has no contract", r.Table, r.Producer))
-}
-
-// tooEarly warns of a known time that serving cannot keep (PROTOCOLS §4.4).
-func (v *version) tooEarly(t *task, w project.Write) {
-	if w.Mode != project.ModeFeature || w.KnownAt == "" || !t.pipeline.out.Schedule.Scheduled() {
-		return
-	}
-	at := w.Place
-	if f := t.parsed.Task.Feature; f != nil && f.KnownAt.Given {
-		at = f.KnownAt.Place
-	} else if b, ok := v.contract(w.Table); ok && b.table != nil {
-		at = b.place
-	}
-	schedule := t.pipeline.out.Schedule.Cron
-	if schedule == "" {
-		schedule = "every " + t.pipeline.out.Schedule.Every.String()
-	}
-	v.fail(nil, problem.New(problem.TooEarly, at, "leave known_at out: then a value counts as known when the schedule delivers it",
-		"%s counts values as known at %s, but %s delivers them no sooner than its schedule (%s) runs", w.Table, w.KnownAt, t.id, schedule))
 }

@@ -68,6 +68,7 @@ const (
 	UnknownKind    Code = "TM602"
 	BadSetting     Code = "TM603"
 	TooEarly       Code = "TM604"
+	Skewed         Code = "TM605"
 )
 
 type entry struct {

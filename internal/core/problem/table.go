@@ -70,4 +70,5 @@ var table = map[Code]entry{
 	UnknownKind:    {SeverityError, "unknown kind of store", "See docs for the kinds of store that this version has."},
 	BadSetting:     {SeverityError, "setting not allowed for this kind", "The setting has no meaning for this kind of store, channel or task."},
 	TooEarly:       {SeverityWarning, "known_at is earlier than the schedule can deliver", "Training would see values at times when serving cannot have them."},
+	Skewed:         {SeverityWarning, "training sees values that scoring cannot", "A run answers for moments that lie after it, and values become known in between: training joins them, a run that is already over does not. Score nearer to the moments, or move at: to before the run."},
 }
