@@ -2,6 +2,7 @@ package source
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/feature"
@@ -32,8 +33,9 @@ func (v *version) tooEarly(t *task, w project.Write) {
 // with the same set would see (PROTOCOLS §4.5): scoring joins at the earlier of
 // at and now, and its rows have their at within the window.
 func (v *version) skewed(t *task) {
-	if len(t.models) > 0 {
-		return // it trains
+	sets := slices.ContainsFunc(t.reads, func(r read) bool { return r.Set != "" })
+	if !sets || len(t.models) > 0 { // with models it trains
+		return
 	}
 	scoring, err := t.pipeline.out.Schedule.Timetable()
 	if err != nil {

@@ -1,0 +1,26 @@
+"""A chain of 40 and a fan-out of 200 for Dagster's default executor: a process for each op."""
+
+import subprocess
+
+from dagster import Definitions, In, Nothing, job, op
+
+
+@op(ins={"before": In(Nothing)})
+def true():
+    subprocess.run(["/bin/true"], check=True)
+
+
+@job
+def chain():
+    last = true.alias("t1")()
+    for n in range(2, 41):
+        last = true.alias(f"t{n}")(last)
+
+
+@job
+def wide():
+    for n in range(200):
+        true.alias(f"t{n}")()
+
+
+definitions = Definitions(jobs=[chain, wide])
