@@ -13,11 +13,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/tidemill/tidemill/internal/api"
 	"github.com/tidemill/tidemill/internal/core/fault"
 )
 
@@ -87,6 +89,19 @@ type session struct {
 	output string
 	zone   *time.Location // that windows are shown in
 	alone  bool           // the server is there for this command only
+	status api.Status     // of the server, as it was when the command began
+	client *api.Client    // to the server, from connect on
+	ends   []func()       // what the command began, to be ended in reverse
+}
+
+// warehouse is a client of a server whose home worker is there.
+type warehouse struct{ *api.Client }
+
+// end ends what the command began.
+func (s *session) end() {
+	for _, end := range slices.Backward(s.ends) {
+		end()
+	}
 }
 
 // Main runs a command line and returns its exit code.
@@ -107,6 +122,11 @@ func Run(ctx context.Context, args []string, s Streams) int {
 		kong.Exit(func(code int) { exited = code; panic(exitNow{}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.UsageOnError(),
+		kong.BindToProvider(func(s *session) (*api.Client, error) { return s.connect(needs{}) }),
+		kong.BindToProvider(func(s *session) (warehouse, error) {
+			client, err := s.connect(needs{worker: true})
+			return warehouse{client}, err
+		}),
 	)
 	if err != nil {
 		_, _ = fmt.Fprintln(s.Err, "tidemill:", err)
@@ -129,7 +149,9 @@ func Run(ctx context.Context, args []string, s Streams) int {
 			}
 			return fault.ExitUsage
 		}
-		err = c.Run(&session{Streams: s, ctx: ctx, dir: g.Dir, env: g.Env, output: g.Output, zone: time.Local})
+		command := &session{Streams: s, ctx: ctx, dir: g.Dir, env: g.Env, output: g.Output, zone: time.Local}
+		err = c.Run(command)
+		command.end()
 		return report(s.Err, err)
 	}()
 }

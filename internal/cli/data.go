@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
@@ -27,12 +28,8 @@ type rows struct {
 }
 
 // ask runs a SELECT on a store and reads the whole answer, which is bounded by most rows.
-func (s *session) ask(client *api.Client, store, query string, params map[string]json.RawMessage, most int) (rows, bool, error) {
-	status, err := client.Status(s.ctx)
-	if err != nil {
-		return rows{}, false, err
-	}
-	answer, err := client.Door(s.ctx, "/v1/query", door.Query{Bundle: status.Bundle, Store: store, SQL: query, Params: params})
+func (s *session) ask(store, query string, params map[string]json.RawMessage, most int) (rows, bool, error) {
+	answer, err := s.client.Door(s.ctx, "/v1/query", door.Query{Bundle: s.status.Bundle, Store: store, SQL: query, Params: params})
 	if err != nil {
 		return rows{}, false, err
 	}
@@ -110,11 +107,9 @@ func (c sqlCommand) Run(s *session) error {
 		}
 		c.Query = b.String()
 	}
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
+	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
 	}
-	defer done()
 	params := map[string]json.RawMessage{}
 	for name, text := range c.Param {
 		raw := json.RawMessage(text)
@@ -123,11 +118,11 @@ func (c sqlCommand) Run(s *session) error {
 		}
 		params[name] = raw
 	}
-	out, cut, err := s.ask(client, c.Store, c.Query, params, c.Most)
+	out, cut, err := s.ask(c.Store, c.Query, params, c.Most)
 	if err != nil {
 		return err
 	}
-	if err := s.give(table{columns: out.columns, rows: out.texts, values: out.values}); err != nil {
+	if err := s.give(output.Table{Columns: out.columns, Rows: out.texts, Values: out.values}); err != nil {
 		return err
 	}
 	if cut {
@@ -141,21 +136,12 @@ type snapshotCommand struct {
 }
 
 // Run writes a copy of the warehouse.
-func (c snapshotCommand) Run(s *session) error {
+func (c snapshotCommand) Run(s *session, client warehouse) error {
 	path, err := filepath.Abs(c.Path)
 	if err != nil {
 		return fault.New(fault.Invalid, "path: %w", err)
 	}
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
-		return err
-	}
-	defer done()
-	status, err := client.Status(s.ctx)
-	if err != nil {
-		return err
-	}
-	answer, err := client.Door(s.ctx, "/v1/snapshot", door.Path{Bundle: status.Bundle, Path: path})
+	answer, err := client.Door(s.ctx, "/v1/snapshot", door.Path{Bundle: s.status.Bundle, Path: path})
 	if err != nil {
 		return err
 	}
@@ -173,34 +159,29 @@ type quarantineCommand struct {
 type quarantineListCommand struct{}
 
 // Run lists what lies in quarantine.
-func (quarantineListCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
-		return err
-	}
-	defer done()
-	tables, _, err := s.ask(client, "", `SELECT table_schema, table_name FROM information_schema.tables
+func (quarantineListCommand) Run(s *session, client warehouse) error {
+	tables, _, err := s.ask("", `SELECT table_schema, table_name FROM information_schema.tables
 		WHERE ends_with(table_name, '__quarantine') ORDER BY ALL`, nil, 0)
 	if err != nil {
 		return err
 	}
-	out := table{columns: []string{"table", "rule", "rows", "first example", "value"}, values: []any{}}
+	out := output.Table{Columns: []string{"table", "rule", "rows", "first example", "value"}, Values: []any{}}
 	var values []map[string]any
 	for _, t := range tables.texts {
 		name := dialect.DuckDB.Table(t[0], t[1])
-		counts, _, err := s.ask(client, "", fmt.Sprintf(`SELECT rule, count(*) AS "rows", arg_min(file || ':' || line, (file, line)) AS example, arg_min(value, (file, line)) AS value
+		counts, _, err := s.ask("", fmt.Sprintf(`SELECT rule, count(*) AS "rows", arg_min(file || ':' || line, (file, line)) AS example, arg_min(value, (file, line)) AS value
 			FROM %s GROUP BY rule ORDER BY "rows" DESC, rule`, name), nil, 0)
 		if err != nil {
 			return err
 		}
 		for i, row := range counts.texts {
-			out.rows = append(out.rows, append([]string{t[0] + "." + strings.TrimSuffix(t[1], "__quarantine")}, row...))
+			out.Rows = append(out.Rows, append([]string{t[0] + "." + strings.TrimSuffix(t[1], "__quarantine")}, row...))
 			counts.values[i]["table"] = t[0] + "." + strings.TrimSuffix(t[1], "__quarantine")
 			values = append(values, counts.values[i])
 		}
 	}
-	out.values = values
-	if len(out.rows) == 0 && s.output == "table" {
+	out.Values = values
+	if len(out.Rows) == 0 && s.output == "table" {
 		s.say("nothing is in quarantine")
 		return nil
 	}
@@ -219,23 +200,21 @@ func (c quarantineShowCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
+	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
 	}
-	defer done()
 	q := t.Quarantine()
 	where, params := "", map[string]json.RawMessage{}
 	if c.Rule != "" {
 		where = " WHERE rule = $rule"
 		params["rule"], _ = json.Marshal(c.Rule)
 	}
-	out, cut, err := s.ask(client, t.Store, fmt.Sprintf("SELECT rule, field, value, reason, file, line, original FROM %s%s ORDER BY file, line, rule",
+	out, cut, err := s.ask(t.Store, fmt.Sprintf("SELECT rule, field, value, reason, file, line, original FROM %s%s ORDER BY file, line, rule",
 		dialect.DuckDB.Table(q.Schema, q.Name), where), params, c.Most)
 	if err != nil {
 		return err
 	}
-	if err := s.give(table{columns: out.columns, rows: out.texts, values: out.values}); err != nil {
+	if err := s.give(output.Table{Columns: out.columns, Rows: out.texts, Values: out.values}); err != nil {
 		return err
 	}
 	if cut {
@@ -255,12 +234,10 @@ func (c quarantineReplayCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
+	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
 	}
-	defer done()
-	r, err := client.Replay(s.ctx, api.ReplayRequest{Table: t.String(), Rule: c.Rule, By: me()})
+	r, err := s.client.Replay(s.ctx, api.ReplayRequest{Table: t.String(), Rule: c.Rule, By: me()})
 	if err != nil {
 		return err
 	}
@@ -268,13 +245,7 @@ func (c quarantineReplayCommand) Run(s *session) error {
 		s.say("nothing of %s is in quarantine", t)
 		return nil
 	}
-	if r, err = s.followRun(client, r.ID); err != nil {
-		return err
-	}
-	if err := s.give(taskTable(r)); err != nil {
-		return err
-	}
-	return s.verdict(r)
+	return s.finish(r.ID)
 }
 
 type digestCommand struct {
@@ -306,29 +277,23 @@ func (c digestCommand) Run(s *session) error {
 		}
 		slices.Sort(c.Tables)
 	}
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
+	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
 	}
-	defer done()
-	status, err := client.Status(s.ctx)
-	if err != nil {
-		return err
-	}
-	out := table{columns: []string{"table", "digest", "rows"}}
+	out := output.Table{Columns: []string{"table", "digest", "rows"}}
 	var values []tableDigest
 	for _, name := range c.Tables {
 		t, err := project.ParseTable(name)
 		if err != nil {
 			return err
 		}
-		d, err := through[door.Digest](s, client, "/v1/digest", door.Table{Bundle: status.Bundle, Table: t})
+		d, err := through[door.Digest](s, "/v1/digest", door.Table{Bundle: s.status.Bundle, Table: t})
 		if err != nil {
 			return fmt.Errorf("%s: %w", t, err)
 		}
 		values = append(values, tableDigest{t.String(), d.Digest, d.Rows})
-		out.rows = append(out.rows, []string{t.String(), d.Digest, number(d.Rows)})
+		out.Rows = append(out.Rows, []string{t.String(), d.Digest, output.Number(d.Rows)})
 	}
-	out.values = values
+	out.Values = values
 	return s.give(out)
 }

@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/app"
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/contract"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/problem"
@@ -19,13 +19,13 @@ import (
 
 // read reads the project folder, without a server.
 func (s *session) read() (*source.Result, error) {
-	layout, err := app.NewLayout(s.dir)
+	layout, err := s.layout()
 	if err != nil {
 		return nil, err
 	}
-	executable, err := os.Executable()
+	executable, err := executable()
 	if err != nil {
-		return nil, fault.New(fault.Internal, "find this program: %w", err)
+		return nil, err
 	}
 	readers, err := app.OpenReaders(layout, executable)
 	if err != nil {
@@ -88,13 +88,13 @@ func (c checkCommand) Run(s *session) error {
 		if list == nil {
 			list = problem.List{}
 		}
-		if err := s.give(table{values: list}); err != nil {
+		if err := s.give(output.Table{Values: list}); err != nil {
 			return err
 		}
 	case "csv":
-		t := table{columns: []string{"file", "line", "column", "severity", "code", "message", "remedy"}}
+		t := output.Table{Columns: []string{"file", "line", "column", "severity", "code", "message", "remedy"}}
 		for _, p := range list {
-			t.rows = append(t.rows, []string{p.File, fmt.Sprint(p.Line), fmt.Sprint(p.Column), string(p.Severity), string(p.Code), p.Message, p.Remedy})
+			t.Rows = append(t.Rows, []string{p.File, fmt.Sprint(p.Line), fmt.Sprint(p.Column), string(p.Severity), string(p.Code), p.Message, p.Remedy})
 		}
 		if err := s.give(t); err != nil {
 			return err
@@ -109,7 +109,7 @@ func (c checkCommand) Run(s *session) error {
 		tasks += len(pl.Tasks)
 	}
 	s.say("%d pipelines, %d tasks, %d contracts, %d feature sets in %s: %d errors, %d warnings",
-		len(r.Project.Pipelines), tasks, len(r.Contracts), len(r.Project.Sets), durationText(time.Since(begun)), bad, len(r.Problems)-len(r.Problems.Errors()))
+		len(r.Project.Pipelines), tasks, len(r.Contracts), len(r.Project.Sets), output.Duration(time.Since(begun)), bad, len(r.Problems)-len(r.Problems.Errors()))
 	if bad > 0 {
 		return silent{fault.Refused}
 	}
@@ -146,11 +146,10 @@ func (c showCommand) Run(s *session) error {
 			}
 		}
 	}
-	client, done, err := s.connect(needs{})
+	client, err := s.connect(needs{})
 	if err != nil {
 		return err
 	}
-	defer done()
 	r, err := client.Run(s.ctx, c.What)
 	if err != nil {
 		return err
@@ -171,7 +170,7 @@ func (s *session) showTask(pipeline, name string) error {
 	if !ok {
 		return fault.New(fault.NotFound, "pipeline %s has no task %q", pipeline, name)
 	}
-	out := table{columns: []string{"setting", "value", "from"}, values: t}
+	out := output.Table{Columns: []string{"setting", "value", "from"}, Values: t}
 	b, err := json.Marshal(t)
 	if err != nil {
 		return fault.New(fault.Internal, "task %s: %w", name, err)
@@ -191,7 +190,7 @@ func (s *session) showTask(pipeline, name string) error {
 				from += " " + at
 			}
 		}
-		out.rows = append(out.rows, []string{key, settingText(key, settings[key]), from})
+		out.Rows = append(out.Rows, []string{key, settingText(key, settings[key]), from})
 	}
 	return s.give(out)
 }
@@ -212,11 +211,10 @@ func settingText(key string, v any) string {
 }
 
 func (s *session) showPipeline(pl *project.Pipeline) error {
-	client, done, err := s.connect(needs{})
+	client, err := s.connect(needs{})
 	if err != nil {
 		return err
 	}
-	defer done()
 	slots, err := client.Slots(s.ctx, pl.Name, 10)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return err
@@ -225,9 +223,9 @@ func (s *session) showPipeline(pl *project.Pipeline) error {
 	if err != nil {
 		return err
 	}
-	t := table{columns: []string{"due", "window", "state", "reason", "run"}, values: map[string]any{"pipeline": pl, "slots": slots, "published": covered}}
+	t := output.Table{Columns: []string{"due", "window", "state", "reason", "run"}, Values: map[string]any{"pipeline": pl, "slots": slots, "published": covered}}
 	for _, one := range slots {
-		t.rows = append(t.rows, []string{local(one.Due), windowText(one.Window, s.zone), one.State, one.Reason, one.Run})
+		t.Rows = append(t.Rows, []string{local(one.Due), one.Window.Text(s.zone), one.State, one.Reason, one.Run})
 	}
 	if s.output == "table" {
 		for _, task := range pl.Tasks {
@@ -264,12 +262,10 @@ func (c contractCheckCommand) Run(s *session) error {
 	if !ok {
 		return fault.New(fault.NotFound, "no contract binds %s", t)
 	}
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
+	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
 	}
-	defer done()
-	return s.judgeTable(client, t, agreed)
+	return s.judgeTable(t, agreed)
 }
 
 func contractOf(list []contract.Table, t project.Table) (*contract.Table, bool) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/run"
 )
@@ -28,11 +29,10 @@ func (c runCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	client, done, err := s.connect(needs{worker: true, running: c.Detach})
+	client, err := s.connect(needs{worker: true, running: c.Detach})
 	if err != nil {
 		return err
 	}
-	defer done()
 	r, err := client.StartRun(s.ctx, api.RunRequest{Pipeline: c.Pipeline, Window: c.Window, Tasks: c.Task, From: c.From, Params: params, By: me()})
 	if err != nil {
 		return err
@@ -40,8 +40,14 @@ func (c runCommand) Run(s *session) error {
 	if c.Detach {
 		return s.give(s.runTable([]api.Run{r}))
 	}
-	s.say("run %s of %s, window %s", r.ID, r.Pipeline, windowText(r.Window, s.zone))
-	if r, err = s.followRun(client, r.ID); err != nil {
+	s.say("run %s of %s, window %s", r.ID, r.Pipeline, r.Window.Text(s.zone))
+	return s.finish(r.ID)
+}
+
+// finish follows a run to its end, and gives and says how it ended.
+func (s *session) finish(id string) error {
+	r, err := s.followRun(id)
+	if err != nil {
 		return err
 	}
 	if err := s.give(taskTable(r)); err != nil {
@@ -52,18 +58,18 @@ func (c runCommand) Run(s *session) error {
 
 // followRun shows progress until the run has ended. Interrupted, it cancels the
 // run where the server is only there for this command.
-func (s *session) followRun(client *api.Client, id string) (api.Run, error) {
+func (s *session) followRun(id string) (api.Run, error) {
 	bar := s.progress("running")
-	defer bar.end()
-	still := s.standstill(client)
+	defer bar.End()
+	still := s.standstill()
 	giveUp := func(by string) {
 		bounded, stop := context.WithTimeout(context.WithoutCancel(s.ctx), 5*time.Second)
 		defer stop()
-		_ = client.CancelRun(bounded, id, by)
+		_ = s.client.CancelRun(bounded, id, by)
 	}
 	for {
 		asked := time.Now()
-		r, err := client.Run(s.ctx, id)
+		r, err := s.client.Run(s.ctx, id)
 		if err != nil {
 			return r, err
 		}
@@ -77,7 +83,7 @@ func (s *session) followRun(client *api.Client, id string) (api.Run, error) {
 				active = append(active, t.Name)
 			}
 		}
-		bar.show(over, len(r.Tasks), strings.Join(active, ", "))
+		bar.Show(over, len(r.Tasks), strings.Join(active, ", "))
 		if r.State.Terminal() {
 			return r, nil
 		}
@@ -97,7 +103,7 @@ func (s *session) followRun(client *api.Client, id string) (api.Run, error) {
 // verdict says in words how a run ended, and with what exit code.
 func (s *session) verdict(r api.Run) error {
 	if r.State == run.Succeeded {
-		s.say("run %s succeeded in %s", r.ID, durationText(r.Ended.Sub(r.Began)))
+		s.say("run %s succeeded in %s", r.ID, output.Duration(r.Ended.Sub(r.Began)))
 		return nil
 	}
 	kind := fault.Failed
@@ -117,8 +123,8 @@ func (s *session) verdict(r api.Run) error {
 	return silent{kind}
 }
 
-func (s *session) runTable(runs []api.Run) table {
-	t := table{columns: []string{"run", "pipeline", "window", "kind", "state", "began", "took"}, values: runs}
+func (s *session) runTable(runs []api.Run) output.Table {
+	t := output.Table{Columns: []string{"run", "pipeline", "window", "kind", "state", "began", "took"}, Values: runs}
 	for _, r := range runs {
 		took := ""
 		if !r.Began.IsZero() {
@@ -126,15 +132,15 @@ func (s *session) runTable(runs []api.Run) table {
 			if end.IsZero() {
 				end = time.Now()
 			}
-			took = durationText(end.Sub(r.Began))
+			took = output.Duration(end.Sub(r.Began))
 		}
-		t.rows = append(t.rows, []string{r.ID, r.Pipeline, windowText(r.Window, s.zone), r.Kind, string(r.State), local(r.Began), took})
+		t.Rows = append(t.Rows, []string{r.ID, r.Pipeline, r.Window.Text(s.zone), r.Kind, string(r.State), local(r.Began), took})
 	}
 	return t
 }
 
-func taskTable(r api.Run) table {
-	t := table{columns: []string{"task", "state", "attempt", "rows", "quarantined", "took", "reason"}, values: r}
+func taskTable(r api.Run) output.Table {
+	t := output.Table{Columns: []string{"task", "state", "attempt", "rows", "quarantined", "took", "reason"}, Values: r}
 	for _, one := range r.Tasks {
 		var rows, quarantined int64
 		published := false
@@ -147,15 +153,15 @@ func taskTable(r api.Run) table {
 		}
 		took, counts, bad := "", "", ""
 		if !one.Ended.IsZero() && !one.Began.IsZero() {
-			took = durationText(one.Ended.Sub(one.Began))
+			took = output.Duration(one.Ended.Sub(one.Began))
 		}
 		if published {
-			counts = number(rows)
+			counts = output.Number(rows)
 		}
 		if quarantined > 0 {
-			bad = number(quarantined)
+			bad = output.Number(quarantined)
 		}
-		t.rows = append(t.rows, []string{one.Name, string(one.State), fmt.Sprint(one.Attempt), counts, bad, took, one.Reason})
+		t.Rows = append(t.Rows, []string{one.Name, string(one.State), fmt.Sprint(one.Attempt), counts, bad, took, one.Reason})
 	}
 	return t
 }
@@ -167,12 +173,7 @@ type runsCommand struct {
 }
 
 // Run lists runs.
-func (c runsCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{})
-	if err != nil {
-		return err
-	}
-	defer done()
+func (c runsCommand) Run(s *session, client *api.Client) error {
 	runs, err := client.Runs(s.ctx, c.Pipeline, c.State, "", c.Most)
 	if err != nil {
 		return err
@@ -193,12 +194,7 @@ type logsCommand struct {
 }
 
 // Run writes a log to stdout.
-func (c logsCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{})
-	if err != nil {
-		return err
-	}
-	defer done()
+func (c logsCommand) Run(s *session, client *api.Client) error {
 	r, err := client.Run(s.ctx, c.Run_)
 	if err != nil {
 		return err
@@ -241,18 +237,13 @@ type whyCommand struct {
 }
 
 // Run says why.
-func (c whyCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{})
-	if err != nil {
-		return err
-	}
-	defer done()
+func (c whyCommand) Run(s *session, client *api.Client) error {
 	w, err := client.Why(s.ctx, c.What)
 	if err != nil {
 		return err
 	}
 	if s.output == "json" {
-		return s.give(table{values: w})
+		return s.give(output.Table{Values: w})
 	}
 	if _, err := fmt.Fprintln(s.Out, w.Summary+"."); err != nil {
 		return err
@@ -277,13 +268,8 @@ type cancelCommand struct {
 }
 
 // Run cancels a run or a backfill.
-func (c cancelCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{})
-	if err != nil {
-		return err
-	}
-	defer done()
-	err = client.CancelRun(s.ctx, c.What, me())
+func (c cancelCommand) Run(s *session, client *api.Client) error {
+	err := client.CancelRun(s.ctx, c.What, me())
 	if fault.Is(err, fault.NotFound) {
 		n, e := client.CancelBackfill(s.ctx, c.What, me())
 		if e == nil {
@@ -305,25 +291,13 @@ type rerunCommand struct {
 }
 
 // Run runs tasks again and follows the run to its end.
-func (c rerunCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
-		return err
-	}
-	defer done()
+func (c rerunCommand) Run(s *session, client warehouse) error {
 	names, err := client.Rerun(s.ctx, c.Run_, api.RerunRequest{Tasks: c.Task, Following: c.Following, Code: c.Code, By: me()})
 	if err != nil {
 		return err
 	}
 	s.say("run again: %s", strings.Join(names, ", "))
-	r, err := s.followRun(client, c.Run_)
-	if err != nil {
-		return err
-	}
-	if err := s.give(taskTable(r)); err != nil {
-		return err
-	}
-	return s.verdict(r)
+	return s.finish(c.Run_)
 }
 
 type backfillCommand struct {
@@ -339,11 +313,10 @@ type backfillCommand struct {
 
 // Run creates a backfill and follows it to its end.
 func (c backfillCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{worker: !c.DryRun, running: c.Detach})
+	client, err := s.connect(needs{worker: !c.DryRun, running: c.Detach})
 	if err != nil {
 		return err
 	}
-	defer done()
 	if c.Pipeline == "list" && c.From == "" {
 		list, err := client.Backfills(s.ctx)
 		if err != nil {
@@ -361,9 +334,9 @@ func (c backfillCommand) Run(s *session) error {
 		return err
 	}
 	if c.DryRun {
-		t := table{columns: []string{"start", "end"}, values: b}
+		t := output.Table{Columns: []string{"start", "end"}, Values: b}
 		for _, w := range b.Windows {
-			t.rows = append(t.rows, []string{w.Start.Format(time.RFC3339), w.End.Format(time.RFC3339)})
+			t.Rows = append(t.Rows, []string{w.Start.Format(time.RFC3339), w.End.Format(time.RFC3339)})
 		}
 		return s.give(t)
 	}
@@ -374,32 +347,32 @@ func (c backfillCommand) Run(s *session) error {
 	if c.Detach {
 		return s.give(s.backfillTable([]api.Backfill{b}))
 	}
-	return s.followBackfill(client, b)
+	return s.followBackfill(b)
 }
 
-func (s *session) backfillTable(list []api.Backfill) table {
-	t := table{columns: []string{"backfill", "pipeline", "range", "state", "succeeded", "failed", "open"}, values: list}
+func (s *session) backfillTable(list []api.Backfill) output.Table {
+	t := output.Table{Columns: []string{"backfill", "pipeline", "range", "state", "succeeded", "failed", "open"}, Values: list}
 	for _, b := range list {
 		open := b.Runs[run.Queued] + b.Runs[run.Running]
-		t.rows = append(t.rows, []string{
-			b.ID, b.Pipeline, windowText(b.Range, s.zone), string(b.State),
+		t.Rows = append(t.Rows, []string{
+			b.ID, b.Pipeline, b.Range.Text(s.zone), string(b.State),
 			fmt.Sprint(b.Runs[run.Succeeded]), fmt.Sprint(b.Runs[run.Failed]), fmt.Sprint(open),
 		})
 	}
 	return t
 }
 
-func (s *session) followBackfill(client *api.Client, b api.Backfill) error {
+func (s *session) followBackfill(b api.Backfill) error {
 	bar := s.progress(b.Pipeline)
-	defer bar.end()
-	still := s.standstill(client)
+	defer bar.End()
+	still := s.standstill()
 	giveUp := func(by string) {
 		bounded, stop := context.WithTimeout(context.WithoutCancel(s.ctx), 5*time.Second)
 		defer stop()
-		_, _ = client.CancelBackfill(bounded, b.ID, by)
+		_, _ = s.client.CancelBackfill(bounded, b.ID, by)
 	}
 	for {
-		list, err := client.Backfills(s.ctx)
+		list, err := s.client.Backfills(s.ctx)
 		if err != nil {
 			return err
 		}
@@ -416,7 +389,7 @@ func (s *session) followBackfill(client *api.Client, b api.Backfill) error {
 		if n := b.Runs[run.Failed]; n > 0 {
 			note = fmt.Sprintf("%d failed", n)
 		}
-		bar.show(total-b.Runs[run.Queued]-b.Runs[run.Running], total, note)
+		bar.Show(total-b.Runs[run.Queued]-b.Runs[run.Running], total, note)
 		if b.State.Terminal() {
 			break
 		}
@@ -431,22 +404,22 @@ func (s *session) followBackfill(client *api.Client, b api.Backfill) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	bar.end()
+	bar.End()
 	if err := s.give(s.backfillTable([]api.Backfill{b})); err != nil {
 		return err
 	}
 	if b.State == run.Succeeded {
-		s.say("backfill %s of %s: %d runs succeeded in %s", b.ID, b.Pipeline, b.Runs[run.Succeeded], durationText(b.Ended.Sub(b.Created)))
+		s.say("backfill %s of %s: %d runs succeeded in %s", b.ID, b.Pipeline, b.Runs[run.Succeeded], output.Duration(b.Ended.Sub(b.Created)))
 		return nil
 	}
-	failed, err := client.Runs(s.ctx, b.Pipeline, string(run.Failed), b.ID, 3)
+	failed, err := s.client.Runs(s.ctx, b.Pipeline, string(run.Failed), b.ID, 3)
 	if err != nil {
 		return err
 	}
 	for _, r := range failed {
-		w, err := client.Why(s.ctx, r.ID)
+		w, err := s.client.Why(s.ctx, r.ID)
 		if err == nil {
-			s.say("%s: %s", windowText(r.Window, s.zone), w.Summary)
+			s.say("%s: %s", r.Window.Text(s.zone), w.Summary)
 		}
 	}
 	return silent{fault.Failed}

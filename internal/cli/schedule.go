@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/calendar"
 	"github.com/tidemill/tidemill/internal/core/fault"
 )
@@ -47,11 +48,11 @@ func (c previewCommand) Run(s *session) error {
 		}
 	}
 	list := []occurrence{}
-	out := table{columns: []string{"due", "local", "window start", "window end", "note"}}
+	out := output.Table{Columns: []string{"due", "local", "window start", "window end", "note"}}
 	for o := range t.All(from) {
 		list = append(list, occurrence{o.Due.UTC(), calendar.Window{Start: o.Window.Start.UTC(), End: o.Window.End.UTC()}})
 		due := o.Due.In(t.Zone())
-		out.rows = append(out.rows, []string{
+		out.Rows = append(out.Rows, []string{
 			o.Due.UTC().Format(time.RFC3339), due.Format("Mon 2006-01-02 15:04 MST"),
 			o.Window.Start.UTC().Format(time.RFC3339), o.Window.End.UTC().Format(time.RFC3339), clockChange(due),
 		})
@@ -59,7 +60,7 @@ func (c previewCommand) Run(s *session) error {
 			break
 		}
 	}
-	out.values = list
+	out.Values = list
 	return s.give(out)
 }
 

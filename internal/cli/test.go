@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/app"
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/source"
@@ -79,14 +80,14 @@ func wanted(file string, prefixes []string) bool {
 	return len(prefixes) == 0
 }
 
-func verdictTable(list []verdict) table {
-	t := table{columns: []string{"test", "task", "verdict", "took"}, values: list}
+func verdictTable(list []verdict) output.Table {
+	t := output.Table{Columns: []string{"test", "task", "verdict", "took"}, Values: list}
 	for _, v := range list {
 		word := "passed"
 		if !v.Passed {
 			word = "failed"
 		}
-		t.rows = append(t.rows, []string{v.File, v.Task, word, v.Took})
+		t.Rows = append(t.Rows, []string{v.File, v.Task, word, v.Took})
 	}
 	return t
 }
@@ -117,6 +118,6 @@ func (s *session) test(r *source.Result, t source.Test) verdict {
 		v.Error = err.Error()
 	}
 	v.Passed = err == nil && len(v.Missing)+len(v.Extra) == 0
-	v.Took = durationText(time.Since(begun))
+	v.Took = output.Duration(time.Since(begun))
 	return v
 }
