@@ -153,11 +153,11 @@ type Backfill struct {
 	Range       commit.Window     `json:"range"`
 	Chunk       string            `json:"chunk,omitempty"`
 	Concurrency int               `json:"concurrency"`
-	State       run.State         `json:"state"`
-	Created     time.Time         `json:"created"`
+	State       run.State         `json:"state,omitempty"`
+	Created     time.Time         `json:"created,omitzero"`
 	Ended       time.Time         `json:"ended,omitzero"`
 	By          string            `json:"by,omitempty"`
-	Runs        map[run.State]int `json:"runs"`
+	Runs        map[run.State]int `json:"runs,omitempty"`
 	Windows     []commit.Window   `json:"windows,omitempty"` // of a dry run
 }
 

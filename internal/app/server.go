@@ -21,7 +21,6 @@ import (
 	"github.com/tidemill/tidemill/internal/blob"
 	"github.com/tidemill/tidemill/internal/bundle"
 	"github.com/tidemill/tidemill/internal/catalog"
-	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/dispatch"
 	"github.com/tidemill/tidemill/internal/httpd"
 	"github.com/tidemill/tidemill/internal/ledger"
@@ -276,15 +275,6 @@ func (s *Server) status() api.Status {
 	s.mu.Lock()
 	out.Stopping = s.leaving
 	s.mu.Unlock()
-	return out
-}
-
-// names lists the pipelines of a project.
-func names(p *project.Project) []string {
-	out := make([]string, 0, len(p.Pipelines))
-	for _, pl := range p.Pipelines {
-		out = append(out, pl.Name)
-	}
 	return out
 }
 

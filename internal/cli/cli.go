@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -145,7 +146,7 @@ func Run(ctx context.Context, args []string, s Streams) int {
 		if err != nil {
 			_, _ = fmt.Fprintf(s.Err, "tidemill: %v\n", err)
 			if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context != nil && len(args) > 0 {
-				_, _ = fmt.Fprintf(s.Err, "see: tidemill %s --help\n", commandOf(parse.Context))
+				_, _ = fmt.Fprintf(s.Err, "see: tidemill %s\n", strings.TrimSpace(commandOf(parse.Context)+" --help"))
 			}
 			return fault.ExitUsage
 		}

@@ -58,10 +58,11 @@ func (c skipCommand) Run(s *session, client *api.Client) error {
 		return nil
 	}
 	pipeline, due, _ := strings.Cut(c.What, "@")
-	if err := client.SkipSlot(s.ctx, pipeline, due, c.Note); err != nil {
+	slot, err := client.SkipSlot(s.ctx, pipeline, due, c.Note)
+	if err != nil {
 		return err
 	}
-	s.say("the slot of %s is skipped", c.What)
+	s.say("the slot of %s due %s, for the window %s, is skipped", pipeline, slot.Due.In(s.zone).Format("2006-01-02 15:04:05 MST"), slot.Window.Text(s.zone))
 	return nil
 }
 
@@ -173,6 +174,9 @@ func (c modelsListCommand) Run(s *session, client *api.Client) error {
 	list, err := client.Models(s.ctx, c.Model)
 	if err != nil {
 		return err
+	}
+	if len(list) == 0 && c.Model != "" {
+		return s.noModel(c.Model)
 	}
 	t := output.Table{Columns: []string{"model", "version", "aliases", "metrics", "pin", "run", "created"}, Values: list}
 	for _, m := range list {

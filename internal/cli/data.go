@@ -15,6 +15,7 @@ import (
 	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/door"
 	"github.com/tidemill/tidemill/internal/format"
@@ -59,6 +60,17 @@ func (s *session) ask(store, query string, params map[string]json.RawMessage, mo
 		}
 	}
 	return out, false, nil
+}
+
+// giveRows writes an answer, and says where it is not whole.
+func (s *session) giveRows(r rows, cut bool, most int) error {
+	if err := s.give(output.Table{Columns: r.columns, Rows: r.texts, Values: r.values}); err != nil {
+		return err
+	}
+	if cut {
+		s.say("only the first %d rows are shown; more with --most", most)
+	}
+	return nil
 }
 
 func cellText(c arrow.Array, row int) string {
@@ -122,13 +134,7 @@ func (c sqlCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	if err := s.give(output.Table{Columns: out.columns, Rows: out.texts, Values: out.values}); err != nil {
-		return err
-	}
-	if cut {
-		s.say("only the first %d rows are shown; more with --most", c.Most)
-	}
-	return nil
+	return s.giveRows(out, cut, c.Most)
 }
 
 type snapshotCommand struct {
@@ -159,24 +165,23 @@ type quarantineCommand struct {
 type quarantineListCommand struct{}
 
 // Run lists what lies in quarantine.
-func (quarantineListCommand) Run(s *session, client warehouse) error {
-	tables, _, err := s.ask("", `SELECT table_schema, table_name FROM information_schema.tables
-		WHERE ends_with(table_name, '__quarantine') ORDER BY ALL`, nil, 0)
+func (quarantineListCommand) Run(s *session, _ warehouse) error {
+	tables, err := s.quarantines(project.Warehouse)
 	if err != nil {
 		return err
 	}
-	out := output.Table{Columns: []string{"table", "rule", "rows", "first example", "value"}, Values: []any{}}
+	out := output.Table{Columns: []string{"table", "rule", "rows", "first example", "value"}}
 	var values []map[string]any
-	for _, t := range tables.texts {
-		name := dialect.DuckDB.Table(t[0], t[1])
-		counts, _, err := s.ask("", fmt.Sprintf(`SELECT rule, count(*) AS "rows", arg_min(file || ':' || line, (file, line)) AS example, arg_min(value, (file, line)) AS value
-			FROM %s GROUP BY rule ORDER BY "rows" DESC, rule`, name), nil, 0)
+	for _, t := range tables {
+		q := t.Quarantine()
+		counts, _, err := s.ask(t.Store, fmt.Sprintf(`SELECT rule, count(*) AS "rows", arg_min(file || ':' || line, (file, line)) AS example, arg_min(value, (file, line)) AS value
+			FROM %s GROUP BY rule ORDER BY "rows" DESC, rule`, dialect.DuckDB.Table(q.Schema, q.Name)), nil, 0)
 		if err != nil {
 			return err
 		}
 		for i, row := range counts.texts {
-			out.Rows = append(out.Rows, append([]string{t[0] + "." + strings.TrimSuffix(t[1], "__quarantine")}, row...))
-			counts.values[i]["table"] = t[0] + "." + strings.TrimSuffix(t[1], "__quarantine")
+			out.Rows = append(out.Rows, append([]string{t.String()}, row...))
+			counts.values[i]["table"] = t.String()
 			values = append(values, counts.values[i])
 		}
 	}
@@ -203,6 +208,9 @@ func (c quarantineShowCommand) Run(s *session) error {
 	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
 	}
+	if err := s.hasQuarantine(t); err != nil {
+		return err
+	}
 	q := t.Quarantine()
 	where, params := "", map[string]json.RawMessage{}
 	if c.Rule != "" {
@@ -214,13 +222,34 @@ func (c quarantineShowCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	if err := s.give(output.Table{Columns: out.columns, Rows: out.texts, Values: out.values}); err != nil {
+	return s.giveRows(out, cut, c.Most)
+}
+
+// hasQuarantine refuses a table of which nothing was ever put into quarantine.
+func (s *session) hasQuarantine(t project.Table) error {
+	tables, err := s.quarantines(t.Store)
+	if err != nil {
 		return err
 	}
-	if cut {
-		s.say("only the first %d rows are shown; more with --most", c.Most)
+	var names []string
+	for _, q := range tables {
+		if q.Schema == t.Schema && q.Name == t.Name {
+			return nil
+		}
+		names = append(names, q.String())
 	}
-	return nil
+	return fault.New(fault.NotFound, "nothing of %s was ever put into quarantine%s", t, problem.Suggest(t.String(), names))
+}
+
+// quarantines lists the tables of a store that have refused rows.
+func (s *session) quarantines(store string) ([]project.Table, error) {
+	found, _, err := s.ask(store, `SELECT table_schema, table_name FROM information_schema.tables
+		WHERE right(table_name, 12) = '__quarantine' ORDER BY table_schema, table_name`, nil, 0)
+	var out []project.Table
+	for _, row := range found.texts {
+		out = append(out, project.Table{Store: store, Schema: row[0], Name: strings.TrimSuffix(row[1], "__quarantine")})
+	}
+	return out, err
 }
 
 type quarantineReplayCommand struct {
@@ -252,30 +281,22 @@ type digestCommand struct {
 	Tables []string `arg:"" optional:"" help:"The tables; without them every one that the project keeps, so no views."`
 }
 
-// tableDigest is one table's digest.
+// tableDigest is one table's digest; a table that was not written yet has none.
 type tableDigest struct {
-	Table  string `json:"table"`
-	Digest string `json:"digest"`
-	Rows   int64  `json:"rows"`
+	Table   string `json:"table"`
+	Digest  string `json:"digest"`
+	Rows    int64  `json:"rows"`
+	Written bool   `json:"written"`
 }
 
 // Run prints digests.
 func (c digestCommand) Run(s *session) error {
+	p, err := s.project()
+	if err != nil {
+		return err
+	}
 	if len(c.Tables) == 0 {
-		p, err := s.project()
-		if err != nil {
-			return err
-		}
-		for _, pl := range p.Pipelines {
-			for _, t := range pl.Tasks {
-				for _, w := range t.Writes {
-					if w.Mode != project.ModeView { // a view keeps no rows; its averages may differ in their last bit from one reading to the next
-						c.Tables = append(c.Tables, w.Table.String())
-					}
-				}
-			}
-		}
-		slices.Sort(c.Tables)
+		c.Tables = p.Written(true) // a view keeps no rows; its averages may differ in their last bit from one reading to the next
 	}
 	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
@@ -288,11 +309,18 @@ func (c digestCommand) Run(s *session) error {
 			return err
 		}
 		d, err := through[door.Digest](s, "/v1/digest", door.Table{Bundle: s.status.Bundle, Table: t})
-		if err != nil {
+		switch known := p.Written(false); {
+		case err == nil:
+			values = append(values, tableDigest{t.String(), d.Digest, d.Rows, true})
+			out.Rows = append(out.Rows, []string{t.String(), d.Digest, output.Number(d.Rows)})
+		case !fault.Is(err, fault.NotFound):
 			return fmt.Errorf("%s: %w", t, err)
+		case !slices.Contains(known, t.String()):
+			return fault.New(fault.NotFound, "there is no table %s%s", t, problem.Suggest(t.String(), known))
+		default:
+			values = append(values, tableDigest{Table: t.String()})
+			out.Rows = append(out.Rows, []string{t.String(), "not written yet", ""})
 		}
-		values = append(values, tableDigest{t.String(), d.Digest, d.Rows})
-		out.Rows = append(out.Rows, []string{t.String(), d.Digest, output.Number(d.Rows)})
 	}
 	out.Values = values
 	return s.give(out)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/tidemill/tidemill/internal/api"
@@ -77,7 +78,21 @@ type knowledge struct {
 }
 
 // Run counts what leaks, and trains under each knowledge.
-func (c featuresLeakageCommand) Run(s *session, client warehouse) error {
+func (c featuresLeakageCommand) Run(s *session) error {
+	p, err := s.project()
+	if err != nil {
+		return err
+	}
+	var sets []string
+	for _, set := range p.Sets {
+		sets = append(sets, set.Name)
+	}
+	if !slices.Contains(sets, c.Set) {
+		return fault.New(fault.NotFound, "the project has no feature set %q%s", c.Set, problem.Suggest(c.Set, sets))
+	}
+	if _, err := s.connect(needs{worker: true}); err != nil {
+		return err
+	}
 	found, err := through[training.Leakage](s, "/v1/leakage", door.Set{Bundle: s.status.Bundle, Set: c.Set})
 	if err != nil {
 		return err
@@ -298,7 +313,23 @@ func (s *session) model(ref string) (api.Model, error) {
 			}
 		}
 	}
-	return api.Model{}, fault.New(fault.NotFound, "there is no model %s; see: tidemill models", ref)
+	return api.Model{}, s.noModel(ref)
+}
+
+// noModel says that a reference is no model's, with the one that was probably meant.
+func (s *session) noModel(ref string) error {
+	all, err := s.client.Models(s.ctx, "")
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, m := range all {
+		names = append(names, fmt.Sprintf("%s:%d", m.Name, m.Version))
+		if !slices.Contains(names, m.Name) {
+			names = append(names, m.Name)
+		}
+	}
+	return fault.New(fault.NotFound, "there is no model %s%s", ref, problem.Suggest(ref, names))
 }
 
 type explainCommand struct {
@@ -316,7 +347,11 @@ func (c explainCommand) Run(s *session) error {
 	}
 	code := problem.Code(strings.ToUpper(c.What))
 	if !code.Known() {
-		return fault.New(fault.NotFound, "there is no code %s", c.What)
+		var codes []string
+		for _, known := range problem.Codes() {
+			codes = append(codes, string(known))
+		}
+		return fault.New(fault.NotFound, "there is no code %s%s", c.What, problem.Suggest(strings.ToUpper(c.What), codes))
 	}
 	if s.output == "json" {
 		return s.give(output.Table{Values: map[string]string{"code": string(code), "title": code.Title(), "detail": code.Detail()}})

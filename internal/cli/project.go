@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/app"
 	"github.com/tidemill/tidemill/internal/cli/output"
+	"github.com/tidemill/tidemill/internal/cli/settings"
 	"github.com/tidemill/tidemill/internal/core/contract"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/problem"
@@ -52,18 +52,10 @@ func (s *session) pipeline(name string) (*project.Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	var known []string
-	for i := range p.Pipelines {
-		if p.Pipelines[i].Name == name {
-			return &p.Pipelines[i], nil
-		}
-		known = append(known, p.Pipelines[i].Name)
+	if pl, ok := p.Pipeline(name); ok {
+		return pl, nil
 	}
-	hint := ""
-	if near := problem.Nearest(name, known); near != "" {
-		hint = "; did you mean " + near + "?"
-	}
-	return nil, fault.New(fault.NotFound, "the project has no pipeline %q%s", name, hint)
+	return nil, fault.New(fault.NotFound, "the project has no pipeline %q%s", name, problem.Suggest(name, p.PipelineNames()))
 }
 
 type checkCommand struct {
@@ -139,11 +131,11 @@ func (c showCommand) Run(s *session) error {
 	if name, task, ok := strings.Cut(c.What, "/"); ok {
 		return s.showTask(name, task)
 	}
+	var pipelines []string
 	if p, err := s.project(); err == nil {
-		for i := range p.Pipelines {
-			if p.Pipelines[i].Name == c.What {
-				return s.showPipeline(&p.Pipelines[i])
-			}
+		pipelines = p.PipelineNames()
+		if pl, ok := p.Pipeline(c.What); ok {
+			return s.showPipeline(pl)
 		}
 	}
 	client, err := s.connect(needs{})
@@ -151,16 +143,19 @@ func (c showCommand) Run(s *session) error {
 		return err
 	}
 	r, err := client.Run(s.ctx, c.What)
+	if near := problem.Nearest(c.What, pipelines); fault.Is(err, fault.NotFound) && near != "" {
+		return fault.New(fault.NotFound, "there is no run and no pipeline %q; did you mean %q?", c.What, near)
+	}
 	if err != nil {
 		return err
 	}
 	if s.output == "table" {
-		s.say("run %s of %s, %s, window %s, %s, by %s", r.ID, r.Pipeline, r.Kind, r.Window, r.State, r.By)
+		s.say("run %s of %s, %s, window %s, %s, by %s", r.ID, r.Pipeline, r.Kind, r.Window.Text(s.zone), r.State, r.By)
 	}
 	return s.give(taskTable(r))
 }
 
-// showTask prints every setting of a task with its origin.
+// showTask prints every setting of a task with its origin, and how a contract spells it.
 func (s *session) showTask(pipeline, name string) error {
 	pl, err := s.pipeline(pipeline)
 	if err != nil {
@@ -168,46 +163,17 @@ func (s *session) showTask(pipeline, name string) error {
 	}
 	t, ok := pl.Task(name)
 	if !ok {
-		return fault.New(fault.NotFound, "pipeline %s has no task %q", pipeline, name)
+		return fault.New(fault.NotFound, "the pipeline %s has no task %q%s", pipeline, name, problem.Suggest(name, pl.TaskNames()))
 	}
-	out := output.Table{Columns: []string{"setting", "value", "from"}, Values: t}
-	b, err := json.Marshal(t)
+	list, err := settings.Of(t)
 	if err != nil {
-		return fault.New(fault.Internal, "task %s: %w", name, err)
+		return err
 	}
-	var settings map[string]any
-	if err := json.Unmarshal(b, &settings); err != nil {
-		return fault.New(fault.Internal, "task %s: %w", name, err)
-	}
-	for _, key := range sortedKeys(settings) {
-		if key == "origins" || key == "place" {
-			continue
-		}
-		from := t.Place.String()
-		if o, ok := t.Origins[key]; ok {
-			from = o.Level
-			if at := o.Place.String(); at != "" {
-				from += " " + at
-			}
-		}
-		out.Rows = append(out.Rows, []string{key, settingText(key, settings[key]), from})
+	out := output.Table{Columns: []string{"setting", "value", "from", "in a contract"}, Values: t}
+	for _, one := range list {
+		out.Rows = append(out.Rows, []string{one.Name, one.Value, one.From, one.Contract})
 	}
 	return s.give(out)
-}
-
-// settingText writes a value on one line; durations as people write them.
-func settingText(key string, v any) string {
-	if n, ok := v.(float64); ok && (key == "timeout" || key == "backoff") {
-		return time.Duration(n).String()
-	}
-	if text, ok := v.(string); ok {
-		return text
-	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Sprint(v)
-	}
-	return string(b)
 }
 
 func (s *session) showPipeline(pl *project.Pipeline) error {
@@ -229,11 +195,15 @@ func (s *session) showPipeline(pl *project.Pipeline) error {
 	}
 	if s.output == "table" {
 		for _, task := range pl.Tasks {
-			s.say("%s/%s (%s) after %s", pl.Name, task.Name, task.Kind, strings.Join(task.Upstream, ", "))
+			after := ""
+			if len(task.Upstream) > 0 {
+				after = " after " + strings.Join(task.Upstream, ", ")
+			}
+			s.say("%s/%s (%s)%s", pl.Name, task.Name, task.Kind, after)
 		}
 		for _, name := range sortedKeys(covered) {
 			for _, w := range covered[name] {
-				s.say("%s covers %s", name, w.Window)
+				s.say("%s covers %s", name, w.Window.Text(s.zone))
 			}
 		}
 	}
@@ -260,7 +230,11 @@ func (c contractCheckCommand) Run(s *session) error {
 	}
 	agreed, ok := contractOf(r.Contracts, t)
 	if !ok {
-		return fault.New(fault.NotFound, "no contract binds %s", t)
+		var names []string
+		for _, one := range r.Contracts {
+			names = append(names, one.Name)
+		}
+		return fault.New(fault.NotFound, "no contract binds %s%s", t, problem.Suggest(t.String(), names))
 	}
 	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err

@@ -56,24 +56,14 @@ func (s *session) finish(id string) error {
 	return s.verdict(r)
 }
 
-// followRun shows progress until the run has ended. Interrupted, it cancels the
-// run where the server is only there for this command.
-func (s *session) followRun(id string) (api.Run, error) {
+// followRun shows progress until the run has ended.
+func (s *session) followRun(id string) (r api.Run, err error) {
 	bar := s.progress("running")
 	defer bar.End()
-	still := s.standstill()
-	giveUp := func(by string) {
-		bounded, stop := context.WithTimeout(context.WithoutCancel(s.ctx), 5*time.Second)
-		defer stop()
-		_ = s.client.CancelRun(bounded, id, by)
-	}
-	for {
-		asked := time.Now()
-		r, err := s.client.Run(s.ctx, id)
-		if err != nil {
-			return r, err
+	err = s.follow(bar, func() (bool, error) {
+		if r, err = s.client.Run(s.ctx, id); err != nil {
+			return false, err
 		}
-		rest := max(50*time.Millisecond, 10*time.Since(asked)) // a run of thousands is not to be busy with telling
 		over := 0
 		var active []string
 		for _, t := range r.Tasks {
@@ -84,18 +74,48 @@ func (s *session) followRun(id string) (api.Run, error) {
 			}
 		}
 		bar.Show(over, len(r.Tasks), strings.Join(active, ", "))
-		if r.State.Terminal() {
-			return r, nil
+		return r.State.Terminal(), nil
+	}, func(ctx context.Context, by string) { _ = s.client.CancelRun(ctx, id, by) })
+	return r, err
+}
+
+// follow looks until the work has ended. It cancels the work where the command is
+// interrupted, and where nobody would bring what the work waits for.
+func (s *session) follow(bar *output.Progress, look func() (ended bool, err error), cancel func(ctx context.Context, by string)) error {
+	still := s.standstill()
+	for {
+		asked := time.Now()
+		if ended, err := look(); err != nil || ended {
+			return err
 		}
+		rest := max(50*time.Millisecond, 10*time.Since(asked)) // work of thousands is not to be busy with telling
 		if err := still.look(bar); err != nil {
-			giveUp("tidemill (nobody would bring what it waits for)")
-			return r, err
+			return s.giveUp(err, "tidemill (nobody would bring what it waits for)", look, cancel)
 		}
 		select {
 		case <-s.ctx.Done():
-			giveUp(me() + " (interrupted)")
-			return r, context.Cause(s.ctx)
+			return s.giveUp(context.Cause(s.ctx), me()+" (interrupted)", look, cancel)
 		case <-time.After(rest):
+		}
+	}
+}
+
+// giveUp cancels the work and waits for its end, so that the history does not say
+// that it goes on. It returns why.
+func (s *session) giveUp(why error, by string, look func() (bool, error), cancel func(ctx context.Context, by string)) error {
+	const patience = 15 * time.Second // the kill ladder of a task takes ten
+	bounded, stop := context.WithTimeout(context.WithoutCancel(s.ctx), patience)
+	defer stop()
+	s.ctx = bounded
+	cancel(bounded, by)
+	for {
+		if ended, err := look(); err != nil || ended {
+			return why
+		}
+		select {
+		case <-bounded.Done():
+			return why
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
@@ -365,23 +385,17 @@ func (s *session) backfillTable(list []api.Backfill) output.Table {
 func (s *session) followBackfill(b api.Backfill) error {
 	bar := s.progress(b.Pipeline)
 	defer bar.End()
-	still := s.standstill()
-	giveUp := func(by string) {
-		bounded, stop := context.WithTimeout(context.WithoutCancel(s.ctx), 5*time.Second)
-		defer stop()
-		_, _ = s.client.CancelBackfill(bounded, b.ID, by)
-	}
-	for {
+	err := s.follow(bar, func() (bool, error) {
 		list, err := s.client.Backfills(s.ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
+		total := 0
 		for _, one := range list {
 			if one.ID == b.ID {
 				b = one
 			}
 		}
-		total := 0
 		for _, n := range b.Runs {
 			total += n
 		}
@@ -390,19 +404,10 @@ func (s *session) followBackfill(b api.Backfill) error {
 			note = fmt.Sprintf("%d failed", n)
 		}
 		bar.Show(total-b.Runs[run.Queued]-b.Runs[run.Running], total, note)
-		if b.State.Terminal() {
-			break
-		}
-		if err := still.look(bar); err != nil {
-			giveUp("tidemill (nobody would bring what it waits for)")
-			return err
-		}
-		select {
-		case <-s.ctx.Done():
-			giveUp(me() + " (interrupted)")
-			return context.Cause(s.ctx)
-		case <-time.After(100 * time.Millisecond):
-		}
+		return b.State.Terminal(), nil
+	}, func(ctx context.Context, by string) { _, _ = s.client.CancelBackfill(ctx, b.ID, by) })
+	if err != nil {
+		return err
 	}
 	bar.End()
 	if err := s.give(s.backfillTable([]api.Backfill{b})); err != nil {

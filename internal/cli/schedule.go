@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -44,7 +42,7 @@ func (c previewCommand) Run(s *session) error {
 	from := time.Now()
 	if c.From != "" {
 		if from, err = calendar.ParseMoment(c.From, t.Zone()); err != nil {
-			return fault.New(fault.Invalid, "from: %w", err)
+			return wrong("from", err)
 		}
 	}
 	list := []occurrence{}
@@ -94,33 +92,27 @@ func (c previewCommand) timetable(s *session) (calendar.Timetable, error) {
 	case c.Cron != "" && c.Every != "":
 		return t, fault.New(fault.Invalid, "give --cron or --every, not both")
 	case c.Cron != "":
-		t.Schedule, err = calendar.ParseCron(c.Cron, zone)
+		if t.Schedule, err = calendar.ParseCron(c.Cron, zone); err != nil {
+			return t, wrong("cron", err)
+		}
 	case c.Every != "":
 		period, e := calendar.ParseDuration(c.Every)
 		if e != nil {
-			return t, explainParse(e)
+			return t, wrong("every", e)
 		}
-		t.Schedule, err = calendar.NewEvery(period, time.Time{}, zone)
+		if t.Schedule, err = calendar.NewEvery(period, time.Time{}, zone); err != nil {
+			return t, wrong("every", err)
+		}
 	default:
 		return t, fault.New(fault.Invalid, "give a pipeline, --cron or --every")
 	}
-	if err != nil {
-		return t, explainParse(err)
-	}
 	if err := t.Check(); err != nil {
-		return t, explainParse(err)
+		return t, fault.New(fault.Invalid, "%w", err)
 	}
 	return t, nil
 }
 
-// explainParse makes a usage error of a calendar's error: field, place, remedy.
-func explainParse(err error) error {
-	if e, ok := errors.AsType[*calendar.ParseError](err); ok {
-		text := fmt.Sprintf("%s: %q %s", e.Field, e.Text, e.Problem)
-		if e.Remedy != "" {
-			text += "; " + e.Remedy
-		}
-		return fault.New(fault.Invalid, "%s", text)
-	}
-	return fault.New(fault.Invalid, "%w", err)
+// wrong says what is wrong with a flag's value.
+func wrong(flag string, err error) error {
+	return fault.New(fault.Invalid, "%s: %s", flag, calendar.Explain(err))
 }

@@ -186,7 +186,7 @@ func (o story) print(s *session) error {
 	}
 	fmt.Fprintf(&b, "prediction %s in %s: %.4f\n", o.ID, o.Table, o.Row["prediction"])
 	fmt.Fprintf(&b, "  for       %s\n", strings.Join(key, ", "))
-	fmt.Fprintf(&b, "  scored    by run %s, window %s\n", o.Run.ID, o.Run.Window)
+	fmt.Fprintf(&b, "  scored    by run %s, window %s\n", o.Run.ID, o.Run.Window.Text(s.zone))
 	metrics := []string{}
 	for _, name := range sortedKeys(o.Model.Metrics) {
 		metrics = append(metrics, fmt.Sprintf("%s %.3f", name, o.Model.Metrics[name]))

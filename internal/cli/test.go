@@ -50,6 +50,9 @@ func (c testCommand) Run(s *session) error {
 		}
 		list = append(list, v)
 	}
+	if len(list) == 0 && len(c.Tests) > 0 {
+		return fault.New(fault.NotFound, "no test begins with %s; they lie in tests/", strings.Join(c.Tests, " or "))
+	}
 	if err := s.give(verdictTable(list)); err != nil {
 		return err
 	}
@@ -96,10 +99,8 @@ func (s *session) test(r *source.Result, t source.Test) verdict {
 	begun := time.Now()
 	v := verdict{File: t.File, Task: t.Pipeline + "/" + t.Task}
 	var task *project.Task
-	for i := range r.Project.Pipelines {
-		if r.Project.Pipelines[i].Name == t.Pipeline {
-			task, _ = r.Project.Pipelines[i].Task(t.Task)
-		}
+	if pl, ok := r.Project.Pipeline(t.Pipeline); ok {
+		task, _ = pl.Task(t.Task)
 	}
 	if task == nil || task.SQL == nil {
 		v.Error = fmt.Sprintf("there is no SQL task %s", v.Task)
