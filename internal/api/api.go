@@ -30,6 +30,8 @@ type Status struct {
 	Version      string    `json:"version"`
 	PID          int       `json:"pid"`
 	Since        time.Time `json:"since"`
+	Alone        bool      `json:"alone,omitempty"` // it is there for one command, and ends after it
+	Worker       bool      `json:"worker"`          // it keeps a home worker
 	WorkerPID    int       `json:"worker_pid,omitempty"`
 	WorkerReady  bool      `json:"worker_ready"`       // it has introduced itself
 	Problems     int       `json:"problems"`           // errors of the project as it lies there

@@ -96,6 +96,12 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	return s, c.call(ctx, http.MethodGet, "/api/v1/status", nil, &s)
 }
 
+// Visit says that a command uses the server until the answer is closed. A server
+// that is there for one command alone ends after its guests.
+func (c *Client) Visit(ctx context.Context) (io.Closer, error) {
+	return c.Do(ctx, http.MethodGet, "/api/v1/visit", nil)
+}
+
 // Stop asks the server to end: drain lets what runs end first.
 func (c *Client) Stop(ctx context.Context, drain bool) error {
 	return c.call(ctx, http.MethodPost, "/api/v1/stop?drain="+strconv.FormatBool(drain), nil, nil)

@@ -39,6 +39,7 @@ type Options struct {
 	Slots       int    // of the home worker; 0: as many as suit the machine
 	Schedule    bool   // make runs of what becomes due; else only what is asked for runs
 	Worker      bool   // start the home worker
+	Alone       bool   // one command needs it, and it ends after that
 	Log         *slog.Logger
 }
 
@@ -62,6 +63,7 @@ type Server struct {
 	stop    context.CancelFunc
 	mu      sync.Mutex
 	leaving bool
+	guests  guests
 	heardOf map[string]bool // sessions that spoke since the server started
 }
 
@@ -74,7 +76,7 @@ func New(ctx context.Context, o Options) (s *Server, err error) {
 			_ = s.Close()
 		}
 	}()
-	lock, err := Acquire(ctx, o.Layout.ServerLock(), Holder{PID: os.Getpid(), Version: o.Version, Since: s.since}, 0)
+	lock, err := Acquire(ctx, o.Layout.ServerLock(), Holder{PID: os.Getpid(), Version: o.Version, Since: s.since}, glance)
 	if err != nil {
 		return s, err
 	}
@@ -189,7 +191,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) serve(ctx context.Context) error {
 	h := &httpd.Server{
 		Environment: s.options.Environment, Ledger: s.ledger, Dispatcher: s.dispatcher, Logs: s.logs, Artifacts: s.artifacts,
-		Catalog: s, Bundles: s.bundles, Plan: s.alertPlan, Status: s.status, Door: s.door, Stop: s.Stop, Log: s.options.Log,
+		Catalog: s, Bundles: s.bundles, Plan: s.alertPlan, Status: s.status, Door: s.door, Stop: s.Stop, Guest: s.guests.come, Log: s.options.Log,
 	}
 	server := &http.Server{Handler: s.listening(h.Handler()), ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 	return httpd.Serve(ctx, server, func() error {
@@ -262,7 +264,7 @@ func (s *Server) status() api.Status {
 	out := api.Status{
 		Environment: s.options.Environment, Folder: s.options.Layout.Project, Bundle: hash, Installation: s.ledger.Installation(),
 		Version: s.options.Version, PID: os.Getpid(), Since: s.since, Problems: len(s.Problems().Errors()), Stale: s.Stale(),
-		Trouble: s.ledger.Trouble(),
+		Trouble: s.ledger.Trouble(), Worker: s.options.Worker, Alone: s.options.Alone,
 	}
 	if p != nil {
 		out.Project, out.Timezone = p.Name, p.Timezone

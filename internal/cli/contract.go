@@ -36,11 +36,11 @@ func (s *session) judgeTable(t project.Table, agreed *contract.Table) error {
 		case !ok:
 			one.Skipped = "cannot be said exactly in SQL; it is judged on loads"
 		default:
-			found, _, err := s.ask(t.Store, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", name, predicate), nil, 1)
+			found, err := s.ask(t.Store, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", name, predicate), nil, 1)
 			if err != nil {
 				return fmt.Errorf("rule %s: %w", c.Rule, err)
 			}
-			_, _ = fmt.Sscan(strings.ReplaceAll(found.texts[0][0], ",", ""), &one.Rows)
+			_, _ = fmt.Sscan(strings.ReplaceAll(found.Texts[0][0], ",", ""), &one.Rows)
 			broken = broken || one.Rows > 0 && c.OnFail != contract.Warn
 		}
 		list = append(list, one)
@@ -49,11 +49,5 @@ func (s *session) judgeTable(t project.Table, agreed *contract.Table) error {
 	for _, one := range list {
 		out.Rows = append(out.Rows, []string{one.Rule, one.OnFail, output.Number(one.Rows), one.Skipped})
 	}
-	if err := s.give(out); err != nil {
-		return err
-	}
-	if broken {
-		return silent{fault.Refused}
-	}
-	return nil
+	return s.judge(out, broken, fault.Refused)
 }

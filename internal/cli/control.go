@@ -151,13 +151,7 @@ func (c alertTestCommand) Run(s *session, client *api.Client) error {
 		t.Rows = append(t.Rows, []string{a.Channel, a.Action, a.Answer, a.Error})
 		failed = failed || a.Error != ""
 	}
-	if err := s.give(t); err != nil {
-		return err
-	}
-	if failed {
-		return silent{fault.Unavailable}
-	}
-	return nil
+	return s.judge(t, failed, fault.Unavailable)
 }
 
 type modelsCommand struct {

@@ -8,99 +8,35 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-
 	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/cli/answer"
 	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/door"
-	"github.com/tidemill/tidemill/internal/format"
 )
 
-// rows is an answer of the warehouse: texts for people, JSON values for programs.
-type rows struct {
-	columns []string
-	texts   [][]string
-	values  []map[string]any
-}
-
-// ask runs a SELECT on a store and reads the whole answer, which is bounded by most rows.
-func (s *session) ask(store, query string, params map[string]json.RawMessage, most int) (rows, bool, error) {
-	answer, err := s.client.Door(s.ctx, "/v1/query", door.Query{Bundle: s.status.Bundle, Store: store, SQL: query, Params: params})
+// ask runs a SELECT on a store and reads the answer, at most so many rows of it where most is not 0.
+func (s *session) ask(store, query string, params map[string]json.RawMessage, most int) (answer.Rows, error) {
+	found, err := s.client.Door(s.ctx, "/v1/query", door.Query{Bundle: s.status.Bundle, Store: store, SQL: query, Params: params})
 	if err != nil {
-		return rows{}, false, err
+		return answer.Rows{}, err
 	}
-	defer func() { _ = answer.Close() }()
-	schema, batches, err := format.ReadIPC(answer)
-	if err != nil {
-		return rows{}, false, err
-	}
-	var out rows
-	for _, f := range schema.Fields() {
-		out.columns = append(out.columns, f.Name)
-	}
-	for batch, err := range batches {
-		if err != nil {
-			return out, false, err
-		}
-		for row := range int(batch.NumRows()) {
-			if most > 0 && len(out.texts) == most {
-				return out, true, nil
-			}
-			texts, values := make([]string, len(out.columns)), map[string]any{}
-			for i, c := range batch.Columns() {
-				texts[i] = cellText(c, row)
-				values[out.columns[i]] = cellValue(c, row)
-			}
-			out.texts, out.values = append(out.texts, texts), append(out.values, values)
-		}
-	}
-	return out, false, nil
+	defer func() { _ = found.Close() }()
+	return answer.Read(found, most)
 }
 
 // giveRows writes an answer, and says where it is not whole.
-func (s *session) giveRows(r rows, cut bool, most int) error {
-	if err := s.give(output.Table{Columns: r.columns, Rows: r.texts, Values: r.values}); err != nil {
+func (s *session) giveRows(r answer.Rows) error {
+	if err := s.give(output.Table{Columns: r.Columns, Rows: r.Texts, Values: r.Values}); err != nil {
 		return err
 	}
-	if cut {
-		s.say("only the first %d rows are shown; more with --most", most)
+	if r.Cut {
+		s.say("only the first %d rows are shown; more with --most", len(r.Texts))
 	}
 	return nil
-}
-
-func cellText(c arrow.Array, row int) string {
-	if c.IsNull(row) {
-		return "NULL"
-	}
-	if t, ok := c.(*array.Timestamp); ok {
-		unit := t.DataType().(*arrow.TimestampType)
-		text := t.Value(row).ToTime(unit.Unit).UTC().Format("2006-01-02 15:04:05.999999")
-		if unit.TimeZone != "" {
-			text += "Z"
-		}
-		return text
-	}
-	return c.ValueStr(row)
-}
-
-func cellValue(c arrow.Array, row int) any {
-	if c.IsNull(row) {
-		return nil
-	}
-	switch c := c.(type) {
-	case *array.Timestamp:
-		return strings.Replace(cellText(c, row), " ", "T", 1)
-	case *array.String:
-		return c.Value(row)
-	case *array.Decimal128, *array.Decimal256:
-		return json.Number(c.ValueStr(row)) // JSON's numbers have as many digits as they need
-	}
-	return c.GetOneForMarshal(row)
 }
 
 type sqlCommand struct {
@@ -130,11 +66,11 @@ func (c sqlCommand) Run(s *session) error {
 		}
 		params[name] = raw
 	}
-	out, cut, err := s.ask(c.Store, c.Query, params, c.Most)
+	out, err := s.ask(c.Store, c.Query, params, c.Most)
 	if err != nil {
 		return err
 	}
-	return s.giveRows(out, cut, c.Most)
+	return s.giveRows(out)
 }
 
 type snapshotCommand struct {
@@ -174,15 +110,15 @@ func (quarantineListCommand) Run(s *session, _ warehouse) error {
 	var values []map[string]any
 	for _, t := range tables {
 		q := t.Quarantine()
-		counts, _, err := s.ask(t.Store, fmt.Sprintf(`SELECT rule, count(*) AS "rows", arg_min(file || ':' || line, (file, line)) AS example, arg_min(value, (file, line)) AS value
+		counts, err := s.ask(t.Store, fmt.Sprintf(`SELECT rule, count(*) AS "rows", arg_min(file || ':' || line, (file, line)) AS example, arg_min(value, (file, line)) AS value
 			FROM %s GROUP BY rule ORDER BY "rows" DESC, rule`, dialect.DuckDB.Table(q.Schema, q.Name)), nil, 0)
 		if err != nil {
 			return err
 		}
-		for i, row := range counts.texts {
+		for i, row := range counts.Texts {
 			out.Rows = append(out.Rows, append([]string{t.String()}, row...))
-			counts.values[i]["table"] = t.String()
-			values = append(values, counts.values[i])
+			counts.Values[i]["table"] = t.String()
+			values = append(values, counts.Values[i])
 		}
 	}
 	out.Values = values
@@ -217,12 +153,12 @@ func (c quarantineShowCommand) Run(s *session) error {
 		where = " WHERE rule = $rule"
 		params["rule"], _ = json.Marshal(c.Rule)
 	}
-	out, cut, err := s.ask(t.Store, fmt.Sprintf("SELECT rule, field, value, reason, file, line, original FROM %s%s ORDER BY file, line, rule",
+	out, err := s.ask(t.Store, fmt.Sprintf("SELECT rule, field, value, reason, file, line, original FROM %s%s ORDER BY file, line, rule",
 		dialect.DuckDB.Table(q.Schema, q.Name), where), params, c.Most)
 	if err != nil {
 		return err
 	}
-	return s.giveRows(out, cut, c.Most)
+	return s.giveRows(out)
 }
 
 // hasQuarantine refuses a table of which nothing was ever put into quarantine.
@@ -243,10 +179,10 @@ func (s *session) hasQuarantine(t project.Table) error {
 
 // quarantines lists the tables of a store that have refused rows.
 func (s *session) quarantines(store string) ([]project.Table, error) {
-	found, _, err := s.ask(store, `SELECT table_schema, table_name FROM information_schema.tables
+	found, err := s.ask(store, `SELECT table_schema, table_name FROM information_schema.tables
 		WHERE right(table_name, 12) = '__quarantine' ORDER BY table_schema, table_name`, nil, 0)
 	var out []project.Table
-	for _, row := range found.texts {
+	for _, row := range found.Texts {
 		out = append(out, project.Table{Store: store, Schema: row[0], Name: strings.TrimSuffix(row[1], "__quarantine")})
 	}
 	return out, err

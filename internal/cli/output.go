@@ -10,6 +10,14 @@ import (
 // give writes data to stdout in the form that was asked for.
 func (s *session) give(t output.Table) error { return t.Write(s.Out, s.output) }
 
+// judge writes data, and ends with the kind's exit code where they are bad.
+func (s *session) judge(t output.Table, bad bool, kind fault.Kind) error {
+	if err := s.give(t); err != nil || !bad {
+		return err
+	}
+	return silent{kind}
+}
+
 // progress tells how far some work is.
 func (s *session) progress(what string) *output.Progress {
 	return output.NewProgress(s.Err, s.Terminal, what)

@@ -45,51 +45,74 @@ func (s *session) connect(n needs) (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := s.running(layout)
-	switch {
-	case err != nil:
-		return nil, err
-	case client == nil && n.running:
-		return nil, fault.New(fault.Unavailable, "no server runs for this project; start one with: tidemill up")
-	case client == nil:
-		s.alone = true
-		client, err = s.ownServer(layout, n)
+	const tries = 20 // another command may be quicker each time
+	for try := range tries {
+		s.client, err = s.running(layout, n)
+		switch {
+		case err != nil:
+			return nil, err
+		case s.client == nil && n.running:
+			return nil, fault.New(fault.Unavailable, "no server runs for this project; start one with: tidemill up")
+		case s.client == nil:
+			s.client, err = s.ownServer(layout, n)
+		}
+		if !fault.Is(err, fault.Conflict) || try == tries-1 {
+			break
+		}
 	}
-	s.client = client
-	return client, err
+	return s.client, err
 }
 
 // running returns a client of the server that runs for the project; nil where
 // none does. A server that starts answers in a moment, and one that was killed
-// lets go of the project in a moment: neither is an error.
-func (s *session) running(layout app.Layout) (*api.Client, error) {
-	for begun := time.Now(); ; {
+// lets go of the project in a moment: neither is an error. It may be there for
+// another command alone: then it ends after this one, or, where it lacks the
+// worker that is needed, before.
+func (s *session) running(layout app.Layout, n needs) (*api.Client, error) {
+	for silent := time.Now(); ; {
 		holder, ok := app.HolderOf(layout.ServerLock())
 		if !ok {
 			return nil, nil
 		}
 		client := api.NewClient(layout.ServerSocket())
-		bounded, stop := context.WithTimeout(s.ctx, serverPatience)
-		status, err := client.Status(bounded)
-		stop()
-		if err == nil {
-			s.ends = append(s.ends, client.Close)
+		status, visit, err := s.visit(client)
+		switch {
+		case err != nil && time.Since(silent) > serverPatience:
+			client.Close()
+			return nil, fault.New(fault.Unavailable, "process %d serves this project since %s and does not answer; if that lasts, end it with: kill %d", holder.PID, local(holder.Since), holder.PID)
+		case err == nil && status.Environment != s.env:
+			s.ends = append(s.ends, client.Close, func() { _ = visit.Close() })
+			return nil, fault.New(fault.Conflict, "the running server is for the environment %s, not %s", status.Environment, s.env)
+		case err == nil && status.Alone && n.running:
+			s.ends = append(s.ends, client.Close, func() { _ = visit.Close() })
+			return nil, nil
+		case err == nil && (status.Worker || !n.worker):
+			s.ends = append(s.ends, client.Close, func() { _ = visit.Close() })
 			s.settle(status)
-			if status.Environment != s.env {
-				return nil, fault.New(fault.Conflict, "the running server is for the environment %s, not %s", status.Environment, s.env)
-			}
-			return client, nil
+			return client, s.awaitServer(client, n, nil)
+		case err == nil:
+			silent = time.Now()
+			_ = visit.Close()
 		}
 		client.Close()
-		if time.Since(begun) > serverPatience {
-			return nil, fault.New(fault.Unavailable, "process %d serves this project since %s and does not answer; if that lasts, end it with: kill %d", holder.PID, local(holder.Since), holder.PID)
-		}
 		select {
 		case <-s.ctx.Done():
 			return nil, context.Cause(s.ctx)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// visit asks a server about itself and becomes its guest.
+func (s *session) visit(client *api.Client) (api.Status, io.Closer, error) {
+	bounded, stop := context.WithTimeout(s.ctx, serverPatience)
+	defer stop()
+	status, err := client.Status(bounded)
+	if err != nil {
+		return status, nil, err
+	}
+	visit, err := client.Visit(context.WithoutCancel(s.ctx)) // an interrupted guest still cancels what it began
+	return status, visit, err
 }
 
 // ownServer runs a server for the duration of the command. It makes no runs of
@@ -105,7 +128,7 @@ func (s *session) ownServer(layout app.Layout, n needs) (*api.Client, error) {
 		return nil, err
 	}
 	server, err := app.New(s.ctx, app.Options{
-		Layout: layout, Environment: s.env, Version: Version, Executable: executable, Worker: n.worker, Log: log,
+		Layout: layout, Environment: s.env, Version: Version, Executable: executable, Worker: n.worker, Alone: true, Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -114,8 +137,10 @@ func (s *session) ownServer(layout app.Layout, n needs) (*api.Client, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(s.ctx))
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()
-	client := server.Client()
+	client, asked := server.Client(), s.ctx
+	s.alone = true
 	s.ends = append(s.ends, func() {
+		server.AwaitGuests(asked, func() { s.say("done; another command still uses the server of this one, which ends after it") })
 		client.Close()
 		stop()
 		if err := <-ended; err != nil {

@@ -23,12 +23,12 @@ func tell(s *session, p *project.Project, id string, t project.Table, setName st
 	raw, _ := json.Marshal(id)
 	params := map[string]json.RawMessage{"id": raw}
 	h := t.History()
-	found, _, err := s.ask(t.Store, fmt.Sprintf(`SELECT p.*, c.run AS __run FROM %s p JOIN _tidemill.table_commit c ON c."table" = '%s' AND c.seq = p._seq
+	found, err := s.ask(t.Store, fmt.Sprintf(`SELECT p.*, c.run AS __run FROM %s p JOIN _tidemill.table_commit c ON c."table" = '%s' AND c.seq = p._seq
 		WHERE prediction_id = $id AND NOT _deleted ORDER BY p._seq LIMIT 1`, dialect.DuckDB.Table(h.Schema, h.Name), name(t)), params, 1)
-	if err != nil || len(found.values) == 0 {
+	if err != nil || len(found.Values) == 0 {
 		return out, errNotHere // a table without predictions, or without this one
 	}
-	out.Row = found.values[0]
+	out.Row = found.Values[0]
 	if out.Run, err = s.client.Run(s.ctx, fmt.Sprint(out.Row["__run"])); err != nil {
 		return out, err
 	}
@@ -45,12 +45,12 @@ func tell(s *session, p *project.Project, id string, t project.Table, setName st
 }
 
 func (o *story) contributions(s *session, t project.Table, params map[string]json.RawMessage) error {
-	found, _, err := s.ask(t.Store, fmt.Sprintf(`SELECT feature, value, contribution FROM %s WHERE prediction_id = $id ORDER BY abs(contribution) DESC`,
+	found, err := s.ask(t.Store, fmt.Sprintf(`SELECT feature, value, contribution FROM %s WHERE prediction_id = $id ORDER BY abs(contribution) DESC`,
 		dialect.DuckDB.Table(t.Schema, t.Name+"__contributions")), params, 0)
 	if err != nil {
 		return nil //nolint:nilerr // the script did not ask for contributions: the rest of the story stands
 	}
-	for _, row := range found.values {
+	for _, row := range found.Values {
 		c, _ := row["contribution"].(float64)
 		o.Contributions = append(o.Contributions, contribution{fmt.Sprint(row["feature"]), row["value"], c})
 	}
@@ -121,11 +121,11 @@ func (o *story) loads(s *session, p *project.Project) error {
 		if err := json.Unmarshal(params, &bound); err != nil {
 			return fault.New(fault.Internal, "story: %w", err)
 		}
-		found, _, err := s.ask(u.Table.Store, behind, bound, 0)
+		found, err := s.ask(u.Table.Store, behind, bound, 0)
 		if err != nil {
 			return err
 		}
-		for _, row := range found.values {
+		for _, row := range found.Values {
 			one, err := loadOf(row)
 			if err != nil {
 				return err

@@ -62,13 +62,7 @@ func (doctorCommand) Run(s *session) error {
 		t.Rows = append(t.Rows, []string{f.State, f.What, f.Detail, f.Remedy})
 		bad = bad || f.State == doctor.Bad
 	}
-	if err := s.give(t); err != nil {
-		return err
-	}
-	if bad {
-		return silent{fault.Unavailable}
-	}
-	return nil
+	return s.judge(t, bad, fault.Unavailable)
 }
 
 func examineServer(l app.Layout) doctor.Finding {
