@@ -210,10 +210,10 @@ func (s *session) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(s.Err, format+"\n", args...)
 }
 
-// local is a time as people read it.
-func local(t time.Time) string {
+// local is a time as people read it, in the project's zone once a server has said which that is.
+func (s *session) local(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.Local().Format("2006-01-02 15:04:05")
+	return t.In(s.zone).Format("2006-01-02 15:04:05")
 }

@@ -102,7 +102,7 @@ func (c incidentsCommand) Run(s *session, client *api.Client) error {
 		}
 		t := output.Table{Columns: []string{"id", "incident", "action", "channel", "state", "tries", "created", "answer"}, Values: list}
 		for _, n := range list {
-			t.Rows = append(t.Rows, []string{fmt.Sprint(n.ID), n.Incident, n.Action, n.Channel, n.State, fmt.Sprint(n.Attempts), local(n.Created), n.Answer})
+			t.Rows = append(t.Rows, []string{fmt.Sprint(n.ID), n.Incident, n.Action, n.Channel, n.State, fmt.Sprint(n.Attempts), s.local(n.Created), n.Answer})
 		}
 		return s.give(t)
 	}
@@ -126,7 +126,7 @@ func (c incidentsCommand) Run(s *session, client *api.Client) error {
 				open++
 			}
 		}
-		t.Rows = append(t.Rows, []string{i.ID, i.Severity, i.Kind, where, i.State, local(i.Opened), fmt.Sprint(open), i.Summary})
+		t.Rows = append(t.Rows, []string{i.ID, i.Severity, i.Kind, where, i.State, s.local(i.Opened), fmt.Sprint(open), i.Summary})
 	}
 	return s.give(t)
 }
@@ -178,7 +178,7 @@ func (c modelsListCommand) Run(s *session, client *api.Client) error {
 		for _, name := range sortedKeys(m.Metrics) {
 			metrics += fmt.Sprintf("%s=%.4g ", name, m.Metrics[name])
 		}
-		t.Rows = append(t.Rows, []string{m.Name, fmt.Sprint(m.Version), strings.Join(m.Aliases, ", "), metrics, short(m.Pin), m.Run, local(m.Created)})
+		t.Rows = append(t.Rows, []string{m.Name, fmt.Sprint(m.Version), strings.Join(m.Aliases, ", "), metrics, short(m.Pin), m.Run, s.local(m.Created)})
 	}
 	return s.give(t)
 }

@@ -191,7 +191,7 @@ func (s *session) showPipeline(pl *project.Pipeline) error {
 	}
 	t := output.Table{Columns: []string{"due", "window", "state", "reason", "run"}, Values: map[string]any{"pipeline": pl, "slots": slots, "published": covered}}
 	for _, one := range slots {
-		t.Rows = append(t.Rows, []string{local(one.Due), one.Window.Text(s.zone), one.State, one.Reason, one.Run})
+		t.Rows = append(t.Rows, []string{s.local(one.Due), one.Window.Text(s.zone), one.State, one.Reason, one.Run})
 	}
 	if s.output == "table" {
 		for _, task := range pl.Tasks {

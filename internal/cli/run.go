@@ -154,7 +154,7 @@ func (s *session) runTable(runs []api.Run) output.Table {
 			}
 			took = output.Duration(end.Sub(r.Began))
 		}
-		t.Rows = append(t.Rows, []string{r.ID, r.Pipeline, r.Window.Text(s.zone), r.Kind, string(r.State), local(r.Began), took})
+		t.Rows = append(t.Rows, []string{r.ID, r.Pipeline, r.Window.Text(s.zone), r.Kind, string(r.State), s.local(r.Began), took})
 	}
 	return t
 }
@@ -271,7 +271,7 @@ func (c whyCommand) Run(s *session, client *api.Client) error {
 	for _, r := range w.Reasons {
 		line := "- " + r.Text
 		if !r.Since.IsZero() {
-			line += " (since " + local(r.Since) + ")"
+			line += " (since " + s.local(r.Since) + ")"
 		}
 		if r.Next != "" {
 			line += "\n  " + r.Next

@@ -79,7 +79,7 @@ func (s *session) running(layout app.Layout, n needs) (*api.Client, error) {
 		switch {
 		case err != nil && time.Since(silent) > serverPatience:
 			client.Close()
-			return nil, fault.New(fault.Unavailable, "process %d serves this project since %s and does not answer; if that lasts, end it with: kill %d", holder.PID, local(holder.Since), holder.PID)
+			return nil, fault.New(fault.Unavailable, "process %d serves this project since %s and does not answer; if that lasts, end it with: kill %d", holder.PID, s.local(holder.Since), holder.PID)
 		case err == nil && status.Environment != s.env:
 			s.ends = append(s.ends, client.Close, func() { _ = visit.Close() })
 			return nil, fault.New(fault.Conflict, "the running server is for the environment %s, not %s", status.Environment, s.env)

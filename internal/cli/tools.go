@@ -49,7 +49,7 @@ func (doctorCommand) Run(s *session) error {
 	if layout, err := s.layout(); err != nil {
 		list = append(list, doctor.Finding{What: "project", State: doctor.Note, Detail: err.Error()})
 	} else {
-		list = append(list, examineServer(layout))
+		list = append(list, examineServer(s, layout))
 	}
 	folder, err := filepath.Abs(s.dir)
 	if err != nil {
@@ -65,9 +65,9 @@ func (doctorCommand) Run(s *session) error {
 	return s.judge(t, bad, fault.Unavailable)
 }
 
-func examineServer(l app.Layout) doctor.Finding {
+func examineServer(s *session, l app.Layout) doctor.Finding {
 	if h, ok := app.HolderOf(l.ServerLock()); ok {
-		return doctor.Finding{What: "server", State: doctor.Good, Detail: fmt.Sprintf("process %d since %s, version %s", h.PID, local(h.Since), h.Version)}
+		return doctor.Finding{What: "server", State: doctor.Good, Detail: fmt.Sprintf("process %d since %s, version %s", h.PID, s.local(h.Since), h.Version)}
 	}
 	return doctor.Finding{What: "server", State: doctor.Note, Detail: "none runs; commands run one for their own duration", Remedy: "tidemill up"}
 }
