@@ -30,6 +30,8 @@ type Status struct {
 	Version      string    `json:"version"`
 	PID          int       `json:"pid"`
 	Since        time.Time `json:"since"`
+	Alone        bool      `json:"alone,omitempty"` // it is there for one command, and ends after it
+	Worker       bool      `json:"worker"`          // it keeps a home worker
 	WorkerPID    int       `json:"worker_pid,omitempty"`
 	WorkerReady  bool      `json:"worker_ready"`       // it has introduced itself
 	Problems     int       `json:"problems"`           // errors of the project as it lies there
@@ -153,11 +155,11 @@ type Backfill struct {
 	Range       commit.Window     `json:"range"`
 	Chunk       string            `json:"chunk,omitempty"`
 	Concurrency int               `json:"concurrency"`
-	State       run.State         `json:"state"`
-	Created     time.Time         `json:"created"`
+	State       run.State         `json:"state,omitempty"`
+	Created     time.Time         `json:"created,omitzero"`
 	Ended       time.Time         `json:"ended,omitzero"`
 	By          string            `json:"by,omitempty"`
-	Runs        map[run.State]int `json:"runs"`
+	Runs        map[run.State]int `json:"runs,omitempty"`
 	Windows     []commit.Window   `json:"windows,omitempty"` // of a dry run
 }
 

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/run"
@@ -41,7 +43,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body io.Reader) (i
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fault.New(fault.Unavailable, "the server does not answer: %w", err)
+		return nil, unreachable(err)
 	}
 	if resp.StatusCode/100 == 2 {
 		return resp.Body, nil
@@ -53,6 +55,16 @@ func (c *Client) Do(ctx context.Context, method, path string, body io.Reader) (i
 		return nil, fault.New(e.Kind, "%s", e.Error)
 	}
 	return nil, fault.New(fault.Internal, "the server answered %s: %s", resp.Status, strings.TrimSpace(string(text)))
+}
+
+// unreachable says in words that nobody answers at the socket.
+func unreachable(err error) error {
+	for _, gone := range []error{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ENOENT, syscall.EPIPE, io.EOF} {
+		if errors.Is(err, gone) {
+			return fault.New(fault.Unavailable, "the server has ended or was killed; what was done is kept, so ask again, or look at: tidemill runs")
+		}
+	}
+	return fault.New(fault.Unavailable, "the server does not answer: %w", err)
 }
 
 // call sends in as JSON (nothing, where it is nil) and reads the answer into out.
@@ -82,6 +94,12 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 // Status asks the server about itself.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	return s, c.call(ctx, http.MethodGet, "/api/v1/status", nil, &s)
+}
+
+// Visit says that a command uses the server until the answer is closed. A server
+// that is there for one command alone ends after its guests.
+func (c *Client) Visit(ctx context.Context) (io.Closer, error) {
+	return c.Do(ctx, http.MethodGet, "/api/v1/visit", nil)
 }
 
 // Stop asks the server to end: drain lets what runs end first.
@@ -151,10 +169,10 @@ func (c *Client) SetPaused(ctx context.Context, pipeline string, r PauseRequest)
 	return c.call(ctx, http.MethodPost, "/api/v1/pipelines/"+url.PathEscape(pipeline)+"/pause", r, nil)
 }
 
-// SkipSlot ends a slot that has not started.
-func (c *Client) SkipSlot(ctx context.Context, pipeline, due, note string) error {
+// SkipSlot ends a slot that has not started: the next one, where due is empty.
+func (c *Client) SkipSlot(ctx context.Context, pipeline, due, note string) (out Slot, err error) {
 	q := url.Values{"due": {due}, "note": {note}}
-	return c.call(ctx, http.MethodPost, "/api/v1/pipelines/"+url.PathEscape(pipeline)+"/skip?"+q.Encode(), nil, nil)
+	return out, c.call(ctx, http.MethodPost, "/api/v1/pipelines/"+url.PathEscape(pipeline)+"/skip?"+q.Encode(), nil, &out)
 }
 
 // StartBackfill creates a backfill, or says what it would do.

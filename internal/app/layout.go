@@ -25,8 +25,8 @@ type Layout struct {
 // maxSocketPath is the longest path that a unix socket may have, with room for the final zero.
 const maxSocketPath = 103
 
-// NewLayout makes the folders of a project's home.
-func NewLayout(project string) (Layout, error) {
+// LayoutOf names the places of a project's folder, and makes nothing.
+func LayoutOf(project string) (Layout, error) {
 	abs, err := filepath.Abs(project)
 	if err != nil {
 		return Layout{}, fault.New(fault.Invalid, "project folder: %w", err)
@@ -34,7 +34,15 @@ func NewLayout(project string) (Layout, error) {
 	if abs, err = filepath.EvalSymlinks(abs); err != nil {
 		return Layout{}, fault.New(fault.NotFound, "project folder: %w", err)
 	}
-	l := Layout{Project: abs, Home: filepath.Join(abs, ".tidemill")}
+	return Layout{Project: abs, Home: filepath.Join(abs, ".tidemill")}, nil
+}
+
+// NewLayout makes the folders of a project's home.
+func NewLayout(project string) (Layout, error) {
+	l, err := LayoutOf(project)
+	if err != nil {
+		return Layout{}, err
+	}
 	for _, dir := range []string{l.Home, l.RunFolder(), l.Work()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return Layout{}, fault.New(fault.Unavailable, "make %s: %w", dir, err)

@@ -41,8 +41,11 @@ func Acquire(ctx context.Context, path string, me Holder, patience time.Duration
 			return nil, fault.New(fault.Unavailable, "lock %s: %w", path, err)
 		}
 		if time.Since(begun) >= patience || ctx.Err() != nil {
-			held, _ := readHolder(file)
+			held, err := readHolder(file)
 			_ = file.Close()
+			if err != nil {
+				return nil, fault.New(fault.Conflict, "%s is held by a process that is about to write its name there; try again", path)
+			}
 			return nil, fault.New(fault.Conflict, "%s is held by process %d since %s; end that with: tidemill down", path, held.PID, held.Since.Format(time.RFC3339))
 		}
 		select {
@@ -78,8 +81,15 @@ func HolderOf(path string) (Holder, bool) {
 		return Holder{}, false // the lock goes with the file
 	}
 	h, err := readHolder(file)
+	for begun := time.Now(); err != nil && time.Since(begun) < glance; h, err = readHolder(file) {
+		time.Sleep(time.Millisecond) //nolint:forbidigo // bounded: who takes the lock writes its name at once
+	}
 	return h, err == nil
 }
+
+// glance is longer than it takes to look whether a lock is held, or to write
+// one's name after taking it.
+const glance = 200 * time.Millisecond
 
 func readHolder(file *os.File) (Holder, error) {
 	var h Holder

@@ -21,7 +21,6 @@ import (
 	"github.com/tidemill/tidemill/internal/blob"
 	"github.com/tidemill/tidemill/internal/bundle"
 	"github.com/tidemill/tidemill/internal/catalog"
-	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/dispatch"
 	"github.com/tidemill/tidemill/internal/httpd"
 	"github.com/tidemill/tidemill/internal/ledger"
@@ -40,6 +39,7 @@ type Options struct {
 	Slots       int    // of the home worker; 0: as many as suit the machine
 	Schedule    bool   // make runs of what becomes due; else only what is asked for runs
 	Worker      bool   // start the home worker
+	Alone       bool   // one command needs it, and it ends after that
 	Log         *slog.Logger
 }
 
@@ -63,6 +63,7 @@ type Server struct {
 	stop    context.CancelFunc
 	mu      sync.Mutex
 	leaving bool
+	guests  guests
 	heardOf map[string]bool // sessions that spoke since the server started
 }
 
@@ -75,7 +76,7 @@ func New(ctx context.Context, o Options) (s *Server, err error) {
 			_ = s.Close()
 		}
 	}()
-	lock, err := Acquire(ctx, o.Layout.ServerLock(), Holder{PID: os.Getpid(), Version: o.Version, Since: s.since}, 0)
+	lock, err := Acquire(ctx, o.Layout.ServerLock(), Holder{PID: os.Getpid(), Version: o.Version, Since: s.since}, glance)
 	if err != nil {
 		return s, err
 	}
@@ -190,7 +191,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) serve(ctx context.Context) error {
 	h := &httpd.Server{
 		Environment: s.options.Environment, Ledger: s.ledger, Dispatcher: s.dispatcher, Logs: s.logs, Artifacts: s.artifacts,
-		Catalog: s, Bundles: s.bundles, Plan: s.alertPlan, Status: s.status, Door: s.door, Stop: s.Stop, Log: s.options.Log,
+		Catalog: s, Bundles: s.bundles, Plan: s.alertPlan, Status: s.status, Door: s.door, Stop: s.Stop, Guest: s.guests.come, Log: s.options.Log,
 	}
 	server := &http.Server{Handler: s.listening(h.Handler()), ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 	return httpd.Serve(ctx, server, func() error {
@@ -263,7 +264,7 @@ func (s *Server) status() api.Status {
 	out := api.Status{
 		Environment: s.options.Environment, Folder: s.options.Layout.Project, Bundle: hash, Installation: s.ledger.Installation(),
 		Version: s.options.Version, PID: os.Getpid(), Since: s.since, Problems: len(s.Problems().Errors()), Stale: s.Stale(),
-		Trouble: s.ledger.Trouble(),
+		Trouble: s.ledger.Trouble(), Worker: s.options.Worker, Alone: s.options.Alone,
 	}
 	if p != nil {
 		out.Project, out.Timezone = p.Name, p.Timezone
@@ -276,15 +277,6 @@ func (s *Server) status() api.Status {
 	s.mu.Lock()
 	out.Stopping = s.leaving
 	s.mu.Unlock()
-	return out
-}
-
-// names lists the pipelines of a project.
-func names(p *project.Project) []string {
-	out := make([]string, 0, len(p.Pipelines))
-	for _, pl := range p.Pipelines {
-		out = append(out, pl.Name)
-	}
 	return out
 }
 

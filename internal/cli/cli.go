@@ -13,11 +13,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/tidemill/tidemill/internal/api"
 	"github.com/tidemill/tidemill/internal/core/fault"
 )
 
@@ -88,6 +91,19 @@ type session struct {
 	output string
 	zone   *time.Location // that windows are shown in
 	alone  bool           // the server is there for this command only
+	status api.Status     // of the server, as it was when the command began
+	client *api.Client    // to the server, from connect on
+	ends   []func()       // what the command began, to be ended in reverse
+}
+
+// warehouse is a client of a server whose home worker is there.
+type warehouse struct{ *api.Client }
+
+// end ends what the command began.
+func (s *session) end() {
+	for _, end := range slices.Backward(s.ends) {
+		end()
+	}
 }
 
 // Main runs a command line and returns its exit code.
@@ -108,6 +124,11 @@ func Run(ctx context.Context, args []string, s Streams) int {
 		kong.Exit(func(code int) { exited = code; panic(exitNow{}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.UsageOnError(),
+		kong.BindToProvider(func(s *session) (*api.Client, error) { return s.connect(needs{}) }),
+		kong.BindToProvider(func(s *session) (warehouse, error) {
+			client, err := s.connect(needs{worker: true})
+			return warehouse{client}, err
+		}),
 	)
 	if err != nil {
 		_, _ = fmt.Fprintln(s.Err, "tidemill:", err)
@@ -126,11 +147,13 @@ func Run(ctx context.Context, args []string, s Streams) int {
 		if err != nil {
 			_, _ = fmt.Fprintf(s.Err, "tidemill: %v\n", err)
 			if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context != nil && len(args) > 0 {
-				_, _ = fmt.Fprintf(s.Err, "see: tidemill %s --help\n", commandOf(parse.Context))
+				_, _ = fmt.Fprintf(s.Err, "see: tidemill %s\n", strings.TrimSpace(commandOf(parse.Context)+" --help"))
 			}
 			return fault.ExitUsage
 		}
-		err = c.Run(&session{Streams: s, ctx: ctx, dir: g.Dir, env: g.Env, output: g.Output, zone: time.Local})
+		command := &session{Streams: s, ctx: ctx, dir: g.Dir, env: g.Env, output: g.Output, zone: time.Local}
+		err = c.Run(command)
+		command.end()
 		return report(s.Err, err)
 	}()
 }
@@ -188,10 +211,10 @@ func (s *session) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(s.Err, format+"\n", args...)
 }
 
-// local is a time as people read it.
-func local(t time.Time) string {
+// local is a time as people read it, in the project's zone once a server has said which that is.
+func (s *session) local(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.Local().Format("2006-01-02 15:04:05")
+	return t.In(s.zone).Format("2006-01-02 15:04:05")
 }

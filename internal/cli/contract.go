@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/contract"
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/fault"
@@ -20,7 +20,7 @@ type ruleCount struct {
 }
 
 // judgeTable counts, rule by rule, the rows of a table that break its contract.
-func (s *session) judgeTable(client *api.Client, t project.Table, agreed *contract.Table) error {
+func (s *session) judgeTable(t project.Table, agreed *contract.Table) error {
 	name := dialect.DuckDB.Table(t.Schema, t.Name)
 	var list []ruleCount
 	broken := false
@@ -36,24 +36,18 @@ func (s *session) judgeTable(client *api.Client, t project.Table, agreed *contra
 		case !ok:
 			one.Skipped = "cannot be said exactly in SQL; it is judged on loads"
 		default:
-			found, _, err := s.ask(client, t.Store, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", name, predicate), nil, 1)
+			found, err := s.ask(t.Store, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", name, predicate), nil, 1)
 			if err != nil {
 				return fmt.Errorf("rule %s: %w", c.Rule, err)
 			}
-			_, _ = fmt.Sscan(strings.ReplaceAll(found.texts[0][0], ",", ""), &one.Rows)
+			_, _ = fmt.Sscan(strings.ReplaceAll(found.Texts[0][0], ",", ""), &one.Rows)
 			broken = broken || one.Rows > 0 && c.OnFail != contract.Warn
 		}
 		list = append(list, one)
 	}
-	out := table{columns: []string{"rule", "on fail", "rows that break it", ""}, values: list}
+	out := output.Table{Columns: []string{"rule", "on fail", "rows that break it", ""}, Values: list}
 	for _, one := range list {
-		out.rows = append(out.rows, []string{one.Rule, one.OnFail, number(one.Rows), one.Skipped})
+		out.Rows = append(out.Rows, []string{one.Rule, one.OnFail, output.Number(one.Rows), one.Skipped})
 	}
-	if err := s.give(out); err != nil {
-		return err
-	}
-	if broken {
-		return silent{fault.Refused}
-	}
-	return nil
+	return s.judge(out, broken, fault.Refused)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/fault"
 )
 
@@ -27,11 +28,10 @@ type resumeCommand struct {
 func (c resumeCommand) Run(s *session) error { return s.setPaused(c.Pipeline, false, c.Note) }
 
 func (s *session) setPaused(pipeline string, paused bool, note string) error {
-	client, done, err := s.connect(needs{})
+	client, err := s.connect(needs{})
 	if err != nil {
 		return err
 	}
-	defer done()
 	if err := client.SetPaused(s.ctx, pipeline, api.PauseRequest{Paused: paused, Note: note, By: me()}); err != nil {
 		return err
 	}
@@ -49,12 +49,7 @@ type skipCommand struct {
 }
 
 // Run skips a slot or a task.
-func (c skipCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{})
-	if err != nil {
-		return err
-	}
-	defer done()
+func (c skipCommand) Run(s *session, client *api.Client) error {
 	if id, task, ok := strings.Cut(c.What, "/"); ok {
 		if err := client.SetAside(s.ctx, api.SetAsideRequest{Run: id, Task: task, Note: c.Note, By: me()}); err != nil {
 			return err
@@ -63,10 +58,11 @@ func (c skipCommand) Run(s *session) error {
 		return nil
 	}
 	pipeline, due, _ := strings.Cut(c.What, "@")
-	if err := client.SkipSlot(s.ctx, pipeline, due, c.Note); err != nil {
+	slot, err := client.SkipSlot(s.ctx, pipeline, due, c.Note)
+	if err != nil {
 		return err
 	}
-	s.say("the slot of %s is skipped", c.What)
+	s.say("the slot of %s due %s, for the window %s, is skipped", pipeline, slot.Due.In(s.zone).Format("2006-01-02 15:04:05 MST"), slot.Window.Text(s.zone))
 	return nil
 }
 
@@ -81,11 +77,10 @@ func (c markCommand) Run(s *session) error {
 	if !ok {
 		return fault.New(fault.Invalid, "mark what? write RUN/TASK")
 	}
-	client, done, err := s.connect(needs{})
+	client, err := s.connect(needs{})
 	if err != nil {
 		return err
 	}
-	defer done()
 	if err := client.SetAside(s.ctx, api.SetAsideRequest{Run: id, Task: task, Accepted: true, Note: c.Note, By: me()}); err != nil {
 		return err
 	}
@@ -99,20 +94,15 @@ type incidentsCommand struct {
 }
 
 // Run lists incidents or notifications.
-func (c incidentsCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{})
-	if err != nil {
-		return err
-	}
-	defer done()
+func (c incidentsCommand) Run(s *session, client *api.Client) error {
 	if c.Sent {
 		list, err := client.Notifications(s.ctx, 100)
 		if err != nil {
 			return err
 		}
-		t := table{columns: []string{"id", "incident", "action", "channel", "state", "tries", "created", "answer"}, values: list}
+		t := output.Table{Columns: []string{"id", "incident", "action", "channel", "state", "tries", "created", "answer"}, Values: list}
 		for _, n := range list {
-			t.rows = append(t.rows, []string{fmt.Sprint(n.ID), n.Incident, n.Action, n.Channel, n.State, fmt.Sprint(n.Attempts), local(n.Created), n.Answer})
+			t.Rows = append(t.Rows, []string{fmt.Sprint(n.ID), n.Incident, n.Action, n.Channel, n.State, fmt.Sprint(n.Attempts), s.local(n.Created), n.Answer})
 		}
 		return s.give(t)
 	}
@@ -124,7 +114,7 @@ func (c incidentsCommand) Run(s *session) error {
 		s.say("all good: no open incident")
 		return nil
 	}
-	t := table{columns: []string{"incident", "severity", "kind", "where", "state", "since", "runs", "summary"}, values: list}
+	t := output.Table{Columns: []string{"incident", "severity", "kind", "where", "state", "since", "runs", "summary"}, Values: list}
 	for _, i := range list {
 		where := i.Pipeline
 		if i.Task != "" {
@@ -136,7 +126,7 @@ func (c incidentsCommand) Run(s *session) error {
 				open++
 			}
 		}
-		t.rows = append(t.rows, []string{i.ID, i.Severity, i.Kind, where, i.State, local(i.Opened), fmt.Sprint(open), i.Summary})
+		t.Rows = append(t.Rows, []string{i.ID, i.Severity, i.Kind, where, i.State, s.local(i.Opened), fmt.Sprint(open), i.Summary})
 	}
 	return s.give(t)
 }
@@ -150,29 +140,18 @@ type alertTestCommand struct {
 }
 
 // Run tests channels.
-func (c alertTestCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{})
-	if err != nil {
-		return err
-	}
-	defer done()
+func (c alertTestCommand) Run(s *session, client *api.Client) error {
 	list, err := client.AlertTest(s.ctx, c.Channel)
 	if err != nil {
 		return err
 	}
-	t := table{columns: []string{"channel", "action", "answer", "error"}, values: list}
+	t := output.Table{Columns: []string{"channel", "action", "answer", "error"}, Values: list}
 	failed := false
 	for _, a := range list {
-		t.rows = append(t.rows, []string{a.Channel, a.Action, a.Answer, a.Error})
+		t.Rows = append(t.Rows, []string{a.Channel, a.Action, a.Answer, a.Error})
 		failed = failed || a.Error != ""
 	}
-	if err := s.give(t); err != nil {
-		return err
-	}
-	if failed {
-		return silent{fault.Unavailable}
-	}
-	return nil
+	return s.judge(t, failed, fault.Unavailable)
 }
 
 type modelsCommand struct {
@@ -185,23 +164,21 @@ type modelsListCommand struct {
 }
 
 // Run lists model versions.
-func (c modelsListCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{})
-	if err != nil {
-		return err
-	}
-	defer done()
+func (c modelsListCommand) Run(s *session, client *api.Client) error {
 	list, err := client.Models(s.ctx, c.Model)
 	if err != nil {
 		return err
 	}
-	t := table{columns: []string{"model", "version", "aliases", "metrics", "pin", "run", "created"}, values: list}
+	if len(list) == 0 && c.Model != "" {
+		return s.noModel(c.Model)
+	}
+	t := output.Table{Columns: []string{"model", "version", "aliases", "metrics", "pin", "run", "created"}, Values: list}
 	for _, m := range list {
 		metrics := ""
 		for _, name := range sortedKeys(m.Metrics) {
 			metrics += fmt.Sprintf("%s=%.4g ", name, m.Metrics[name])
 		}
-		t.rows = append(t.rows, []string{m.Name, fmt.Sprint(m.Version), strings.Join(m.Aliases, ", "), metrics, short(m.Pin), m.Run, local(m.Created)})
+		t.Rows = append(t.Rows, []string{m.Name, fmt.Sprint(m.Version), strings.Join(m.Aliases, ", "), metrics, short(m.Pin), m.Run, s.local(m.Created)})
 	}
 	return s.give(t)
 }
@@ -218,11 +195,10 @@ func (c modelsPromoteCommand) Run(s *session) error {
 	if _, err := fmt.Sscan(text, &version); !ok || err != nil {
 		return fault.New(fault.Invalid, "%q is no MODEL:VERSION", c.Model)
 	}
-	client, done, err := s.connect(needs{})
+	client, err := s.connect(needs{})
 	if err != nil {
 		return err
 	}
-	defer done()
 	if err := client.Promote(s.ctx, api.PromoteRequest{Model: name, Version: version, Alias: c.Alias, By: me()}); err != nil {
 		return err
 	}

@@ -8,90 +8,35 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-
 	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/cli/answer"
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/door"
-	"github.com/tidemill/tidemill/internal/format"
 )
 
-// rows is an answer of the warehouse: texts for people, JSON values for programs.
-type rows struct {
-	columns []string
-	texts   [][]string
-	values  []map[string]any
+// ask runs a SELECT on a store and reads the answer, at most so many rows of it where most is not 0.
+func (s *session) ask(store, query string, params map[string]json.RawMessage, most int) (answer.Rows, error) {
+	found, err := s.client.Door(s.ctx, "/v1/query", door.Query{Bundle: s.status.Bundle, Store: store, SQL: query, Params: params})
+	if err != nil {
+		return answer.Rows{}, err
+	}
+	defer func() { _ = found.Close() }()
+	return answer.Read(found, most)
 }
 
-// ask runs a SELECT on a store and reads the whole answer, which is bounded by most rows.
-func (s *session) ask(client *api.Client, store, query string, params map[string]json.RawMessage, most int) (rows, bool, error) {
-	status, err := client.Status(s.ctx)
-	if err != nil {
-		return rows{}, false, err
+// giveRows writes an answer, and says where it is not whole.
+func (s *session) giveRows(r answer.Rows) error {
+	if err := s.give(output.Table{Columns: r.Columns, Rows: r.Texts, Values: r.Values}); err != nil {
+		return err
 	}
-	answer, err := client.Door(s.ctx, "/v1/query", door.Query{Bundle: status.Bundle, Store: store, SQL: query, Params: params})
-	if err != nil {
-		return rows{}, false, err
+	if r.Cut {
+		s.say("only the first %d rows are shown; more with --most", len(r.Texts))
 	}
-	defer func() { _ = answer.Close() }()
-	schema, batches, err := format.ReadIPC(answer)
-	if err != nil {
-		return rows{}, false, err
-	}
-	var out rows
-	for _, f := range schema.Fields() {
-		out.columns = append(out.columns, f.Name)
-	}
-	for batch, err := range batches {
-		if err != nil {
-			return out, false, err
-		}
-		for row := range int(batch.NumRows()) {
-			if most > 0 && len(out.texts) == most {
-				return out, true, nil
-			}
-			texts, values := make([]string, len(out.columns)), map[string]any{}
-			for i, c := range batch.Columns() {
-				texts[i] = cellText(c, row)
-				values[out.columns[i]] = cellValue(c, row)
-			}
-			out.texts, out.values = append(out.texts, texts), append(out.values, values)
-		}
-	}
-	return out, false, nil
-}
-
-func cellText(c arrow.Array, row int) string {
-	if c.IsNull(row) {
-		return "NULL"
-	}
-	if t, ok := c.(*array.Timestamp); ok {
-		unit := t.DataType().(*arrow.TimestampType)
-		text := t.Value(row).ToTime(unit.Unit).UTC().Format("2006-01-02 15:04:05.999999")
-		if unit.TimeZone != "" {
-			text += "Z"
-		}
-		return text
-	}
-	return c.ValueStr(row)
-}
-
-func cellValue(c arrow.Array, row int) any {
-	if c.IsNull(row) {
-		return nil
-	}
-	switch c := c.(type) {
-	case *array.Timestamp:
-		return strings.Replace(cellText(c, row), " ", "T", 1)
-	case *array.String:
-		return c.Value(row)
-	case *array.Decimal128, *array.Decimal256:
-		return json.Number(c.ValueStr(row)) // JSON's numbers have as many digits as they need
-	}
-	return c.GetOneForMarshal(row)
+	return nil
 }
 
 type sqlCommand struct {
@@ -110,11 +55,9 @@ func (c sqlCommand) Run(s *session) error {
 		}
 		c.Query = b.String()
 	}
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
+	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
 	}
-	defer done()
 	params := map[string]json.RawMessage{}
 	for name, text := range c.Param {
 		raw := json.RawMessage(text)
@@ -123,17 +66,11 @@ func (c sqlCommand) Run(s *session) error {
 		}
 		params[name] = raw
 	}
-	out, cut, err := s.ask(client, c.Store, c.Query, params, c.Most)
+	out, err := s.ask(c.Store, c.Query, params, c.Most)
 	if err != nil {
 		return err
 	}
-	if err := s.give(table{columns: out.columns, rows: out.texts, values: out.values}); err != nil {
-		return err
-	}
-	if cut {
-		s.say("only the first %d rows are shown; more with --most", c.Most)
-	}
-	return nil
+	return s.giveRows(out)
 }
 
 type snapshotCommand struct {
@@ -141,21 +78,12 @@ type snapshotCommand struct {
 }
 
 // Run writes a copy of the warehouse.
-func (c snapshotCommand) Run(s *session) error {
+func (c snapshotCommand) Run(s *session, client warehouse) error {
 	path, err := filepath.Abs(c.Path)
 	if err != nil {
 		return fault.New(fault.Invalid, "path: %w", err)
 	}
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
-		return err
-	}
-	defer done()
-	status, err := client.Status(s.ctx)
-	if err != nil {
-		return err
-	}
-	answer, err := client.Door(s.ctx, "/v1/snapshot", door.Path{Bundle: status.Bundle, Path: path})
+	answer, err := client.Door(s.ctx, "/v1/snapshot", door.Path{Bundle: s.status.Bundle, Path: path})
 	if err != nil {
 		return err
 	}
@@ -173,34 +101,28 @@ type quarantineCommand struct {
 type quarantineListCommand struct{}
 
 // Run lists what lies in quarantine.
-func (quarantineListCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{worker: true})
+func (quarantineListCommand) Run(s *session, _ warehouse) error {
+	tables, err := s.quarantines(project.Warehouse)
 	if err != nil {
 		return err
 	}
-	defer done()
-	tables, _, err := s.ask(client, "", `SELECT table_schema, table_name FROM information_schema.tables
-		WHERE ends_with(table_name, '__quarantine') ORDER BY ALL`, nil, 0)
-	if err != nil {
-		return err
-	}
-	out := table{columns: []string{"table", "rule", "rows", "first example", "value"}, values: []any{}}
+	out := output.Table{Columns: []string{"table", "rule", "rows", "first example", "value"}}
 	var values []map[string]any
-	for _, t := range tables.texts {
-		name := dialect.DuckDB.Table(t[0], t[1])
-		counts, _, err := s.ask(client, "", fmt.Sprintf(`SELECT rule, count(*) AS "rows", arg_min(file || ':' || line, (file, line)) AS example, arg_min(value, (file, line)) AS value
-			FROM %s GROUP BY rule ORDER BY "rows" DESC, rule`, name), nil, 0)
+	for _, t := range tables {
+		q := t.Quarantine()
+		counts, err := s.ask(t.Store, fmt.Sprintf(`SELECT rule, count(*) AS "rows", arg_min(file || ':' || line, (file, line)) AS example, arg_min(value, (file, line)) AS value
+			FROM %s GROUP BY rule ORDER BY "rows" DESC, rule`, dialect.DuckDB.Table(q.Schema, q.Name)), nil, 0)
 		if err != nil {
 			return err
 		}
-		for i, row := range counts.texts {
-			out.rows = append(out.rows, append([]string{t[0] + "." + strings.TrimSuffix(t[1], "__quarantine")}, row...))
-			counts.values[i]["table"] = t[0] + "." + strings.TrimSuffix(t[1], "__quarantine")
-			values = append(values, counts.values[i])
+		for i, row := range counts.Texts {
+			out.Rows = append(out.Rows, append([]string{t.String()}, row...))
+			counts.Values[i]["table"] = t.String()
+			values = append(values, counts.Values[i])
 		}
 	}
-	out.values = values
-	if len(out.rows) == 0 && s.output == "table" {
+	out.Values = values
+	if len(out.Rows) == 0 && s.output == "table" {
 		s.say("nothing is in quarantine")
 		return nil
 	}
@@ -219,29 +141,51 @@ func (c quarantineShowCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
+	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
 	}
-	defer done()
+	if err := s.hasQuarantine(t); err != nil {
+		return err
+	}
 	q := t.Quarantine()
 	where, params := "", map[string]json.RawMessage{}
 	if c.Rule != "" {
 		where = " WHERE rule = $rule"
 		params["rule"], _ = json.Marshal(c.Rule)
 	}
-	out, cut, err := s.ask(client, t.Store, fmt.Sprintf("SELECT rule, field, value, reason, file, line, original FROM %s%s ORDER BY file, line, rule",
+	out, err := s.ask(t.Store, fmt.Sprintf("SELECT rule, field, value, reason, file, line, original FROM %s%s ORDER BY file, line, rule",
 		dialect.DuckDB.Table(q.Schema, q.Name), where), params, c.Most)
 	if err != nil {
 		return err
 	}
-	if err := s.give(table{columns: out.columns, rows: out.texts, values: out.values}); err != nil {
+	return s.giveRows(out)
+}
+
+// hasQuarantine refuses a table of which nothing was ever put into quarantine.
+func (s *session) hasQuarantine(t project.Table) error {
+	tables, err := s.quarantines(t.Store)
+	if err != nil {
 		return err
 	}
-	if cut {
-		s.say("only the first %d rows are shown; more with --most", c.Most)
+	var names []string
+	for _, q := range tables {
+		if q.Schema == t.Schema && q.Name == t.Name {
+			return nil
+		}
+		names = append(names, q.String())
 	}
-	return nil
+	return fault.New(fault.NotFound, "nothing of %s was ever put into quarantine%s", t, problem.Suggest(t.String(), names))
+}
+
+// quarantines lists the tables of a store that have refused rows.
+func (s *session) quarantines(store string) ([]project.Table, error) {
+	found, err := s.ask(store, `SELECT table_schema, table_name FROM information_schema.tables
+		WHERE right(table_name, 12) = '__quarantine' ORDER BY table_schema, table_name`, nil, 0)
+	var out []project.Table
+	for _, row := range found.Texts {
+		out = append(out, project.Table{Store: store, Schema: row[0], Name: strings.TrimSuffix(row[1], "__quarantine")})
+	}
+	return out, err
 }
 
 type quarantineReplayCommand struct {
@@ -255,12 +199,10 @@ func (c quarantineReplayCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
+	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
 	}
-	defer done()
-	r, err := client.Replay(s.ctx, api.ReplayRequest{Table: t.String(), Rule: c.Rule, By: me()})
+	r, err := s.client.Replay(s.ctx, api.ReplayRequest{Table: t.String(), Rule: c.Rule, By: me()})
 	if err != nil {
 		return err
 	}
@@ -268,67 +210,54 @@ func (c quarantineReplayCommand) Run(s *session) error {
 		s.say("nothing of %s is in quarantine", t)
 		return nil
 	}
-	if r, err = s.followRun(client, r.ID); err != nil {
-		return err
-	}
-	if err := s.give(taskTable(r)); err != nil {
-		return err
-	}
-	return s.verdict(r)
+	return s.finish(r.ID)
 }
 
 type digestCommand struct {
 	Tables []string `arg:"" optional:"" help:"The tables; without them every one that the project keeps, so no views."`
 }
 
-// tableDigest is one table's digest.
+// tableDigest is one table's digest; a table that was not written yet has none.
 type tableDigest struct {
-	Table  string `json:"table"`
-	Digest string `json:"digest"`
-	Rows   int64  `json:"rows"`
+	Table   string `json:"table"`
+	Digest  string `json:"digest"`
+	Rows    int64  `json:"rows"`
+	Written bool   `json:"written"`
 }
 
 // Run prints digests.
 func (c digestCommand) Run(s *session) error {
+	p, err := s.project()
+	if err != nil {
+		return err
+	}
 	if len(c.Tables) == 0 {
-		p, err := s.project()
-		if err != nil {
-			return err
-		}
-		for _, pl := range p.Pipelines {
-			for _, t := range pl.Tasks {
-				for _, w := range t.Writes {
-					if w.Mode != project.ModeView { // a view keeps no rows; its averages may differ in their last bit from one reading to the next
-						c.Tables = append(c.Tables, w.Table.String())
-					}
-				}
-			}
-		}
-		slices.Sort(c.Tables)
+		c.Tables = p.Written(true) // a view keeps no rows; its averages may differ in their last bit from one reading to the next
 	}
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
+	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
 	}
-	defer done()
-	status, err := client.Status(s.ctx)
-	if err != nil {
-		return err
-	}
-	out := table{columns: []string{"table", "digest", "rows"}}
+	out := output.Table{Columns: []string{"table", "digest", "rows"}}
 	var values []tableDigest
 	for _, name := range c.Tables {
 		t, err := project.ParseTable(name)
 		if err != nil {
 			return err
 		}
-		d, err := through[door.Digest](s, client, "/v1/digest", door.Table{Bundle: status.Bundle, Table: t})
-		if err != nil {
+		d, err := through[door.Digest](s, "/v1/digest", door.Table{Bundle: s.status.Bundle, Table: t})
+		switch known := p.Written(false); {
+		case err == nil:
+			values = append(values, tableDigest{t.String(), d.Digest, d.Rows, true})
+			out.Rows = append(out.Rows, []string{t.String(), d.Digest, output.Number(d.Rows)})
+		case !fault.Is(err, fault.NotFound):
 			return fmt.Errorf("%s: %w", t, err)
+		case !slices.Contains(known, t.String()):
+			return fault.New(fault.NotFound, "there is no table %s%s", t, problem.Suggest(t.String(), known))
+		default:
+			values = append(values, tableDigest{Table: t.String()})
+			out.Rows = append(out.Rows, []string{t.String(), "not written yet", ""})
 		}
-		values = append(values, tableDigest{t.String(), d.Digest, d.Rows})
-		out.rows = append(out.rows, []string{t.String(), d.Digest, number(d.Rows)})
 	}
-	out.values = values
+	out.Values = values
 	return s.give(out)
 }

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"github.com/tidemill/tidemill/internal/cli"
 )
 
@@ -30,10 +32,12 @@ const repository = "../.."
 // under the program's name by a shell, or as the child of a command.
 func TestMain(m *testing.M) {
 	internal := func(arg string) bool { return strings.HasPrefix(arg, "internal-") }
-	if filepath.Base(os.Args[0]) == "tidemill" || slices.ContainsFunc(os.Args[1:], internal) {
+	if slices.ContainsFunc(os.Args[1:], internal) {
 		os.Exit(cli.Main(os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 	}
-	os.Exit(m.Run())
+	testscript.Main(m, map[string]func(){"tidemill": func() {
+		os.Exit(cli.Main(os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	}})
 }
 
 func TestEveryDocumentedCommandRuns(t *testing.T) {

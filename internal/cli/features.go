@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/feature"
@@ -19,8 +21,8 @@ import (
 )
 
 // through sends a request through the door and reads the JSON that comes back.
-func through[Out any](s *session, client *api.Client, path string, in any) (out Out, err error) {
-	answer, err := client.Door(s.ctx, path, in)
+func through[Out any](s *session, path string, in any) (out Out, err error) {
+	answer, err := s.client.Door(s.ctx, path, in)
 	if err != nil {
 		return out, err
 	}
@@ -47,10 +49,10 @@ func (featuresListCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	t := table{columns: []string{"set", "key", "at", "label", "features"}, values: p.Sets}
+	t := output.Table{Columns: []string{"set", "key", "at", "label", "features"}, Values: p.Sets}
 	for _, set := range p.Sets {
 		c := feature.ColumnsOf(set, true)
-		t.rows = append(t.rows, []string{set.Name, strings.Join(c.Key, ", "), c.At, c.Label, strings.Join(c.Features, ", ")})
+		t.Rows = append(t.Rows, []string{set.Name, strings.Join(c.Key, ", "), c.At, c.Label, strings.Join(c.Features, ", ")})
 	}
 	return s.give(t)
 }
@@ -77,39 +79,44 @@ type knowledge struct {
 
 // Run counts what leaks, and trains under each knowledge.
 func (c featuresLeakageCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{worker: true})
+	p, err := s.project()
 	if err != nil {
 		return err
 	}
-	defer done()
-	status, err := client.Status(s.ctx)
-	if err != nil {
+	var sets []string
+	for _, set := range p.Sets {
+		sets = append(sets, set.Name)
+	}
+	if !slices.Contains(sets, c.Set) {
+		return fault.New(fault.NotFound, "the project has no feature set %q%s", c.Set, problem.Suggest(c.Set, sets))
+	}
+	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
 	}
-	found, err := through[training.Leakage](s, client, "/v1/leakage", door.Set{Bundle: status.Bundle, Set: c.Set})
+	found, err := through[training.Leakage](s, "/v1/leakage", door.Set{Bundle: s.status.Bundle, Set: c.Set})
 	if err != nil {
 		return err
 	}
 	out := leakage{Leakage: found}
 	if c.Metrics {
-		if out.Metrics, err = c.train(s, client, status.Bundle); err != nil {
+		if out.Metrics, err = c.train(s); err != nil {
 			return err
 		}
 	}
 	if s.output == "json" {
-		return s.give(table{values: out})
+		return s.give(output.Table{Values: out})
 	}
 	return c.print(s, out)
 }
 
 // train runs the training script once per knowledge; nothing of it is kept.
-func (c featuresLeakageCommand) train(s *session, client *api.Client, bundle string) ([]knowledge, error) {
+func (c featuresLeakageCommand) train(s *session) ([]knowledge, error) {
 	pipeline, task, err := c.trainer(s)
 	if err != nil {
 		return nil, err
 	}
-	grant := run.Grant{Ref: run.Ref{Environment: s.env, Run: "trial", Task: task}, Pipeline: pipeline, Bundle: bundle, Attempt: 1}
-	if grant.Window, err = c.window(s, client, pipeline); err != nil {
+	grant := run.Grant{Ref: run.Ref{Environment: s.env, Run: "trial", Task: task}, Pipeline: pipeline, Bundle: s.status.Bundle, Attempt: 1}
+	if grant.Window, err = c.window(s, pipeline); err != nil {
 		return nil, err
 	}
 	joins := []struct {
@@ -124,10 +131,10 @@ func (c featuresLeakageCommand) train(s *session, client *api.Client, bundle str
 	}
 	var out []knowledge
 	bar := s.progress("training")
-	defer bar.end()
+	defer bar.End()
 	for i, j := range joins {
-		bar.show(i, len(joins), j.name)
-		metrics, err := through[map[string]float64](s, client, "/v1/trial", door.Trial{Grant: grant, Mode: j.mode, KnownAt: c.KnownAt})
+		bar.Show(i, len(joins), j.name)
+		metrics, err := through[map[string]float64](s, "/v1/trial", door.Trial{Grant: grant, Mode: j.mode, KnownAt: c.KnownAt})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", j.name, err)
 		}
@@ -161,7 +168,7 @@ func (c featuresLeakageCommand) trainer(s *session) (pipeline, task string, err 
 	return "", "", fault.New(fault.NotFound, "no task trains a model on the feature set %s; name one with --task, or leave metrics out with --no-metrics", c.Set)
 }
 
-func (c featuresLeakageCommand) window(s *session, client *api.Client, pipeline string) (commit.Window, error) {
+func (c featuresLeakageCommand) window(s *session, pipeline string) (commit.Window, error) {
 	if c.Window != "" {
 		pl, err := s.pipeline(pipeline)
 		if err != nil {
@@ -173,7 +180,7 @@ func (c featuresLeakageCommand) window(s *session, client *api.Client, pipeline 
 		}
 		return t.NamedWindow(c.Window)
 	}
-	runs, err := client.Runs(s.ctx, pipeline, string(run.Succeeded), "", 1)
+	runs, err := s.client.Runs(s.ctx, pipeline, string(run.Succeeded), "", 1)
 	if err != nil {
 		return commit.Window{}, err
 	}
@@ -188,15 +195,15 @@ func (c featuresLeakageCommand) print(s *session, out leakage) error {
 	if out.Labels > 0 {
 		share = 100 * float64(out.Leaked) / float64(out.Labels)
 	}
-	_, err := fmt.Fprintf(s.Out, "Joined by event time, %s of %s labels (%.1f %%) would have seen a value that nobody had yet.\n", number(out.Leaked), number(out.Labels), share)
+	_, err := fmt.Fprintf(s.Out, "Joined by event time, %s of %s labels (%.1f %%) would have seen a value that nobody had yet.\n", output.Number(out.Leaked), output.Number(out.Labels), share)
 	if err != nil {
 		return err
 	}
 	var rows [][]string
 	for _, t := range out.Tables {
-		rows = append(rows, []string{t.Table.String(), number(t.Leaked), t.Median})
+		rows = append(rows, []string{t.Table.String(), output.Number(t.Leaked), t.Median})
 	}
-	if err := writeTable(s.Out, []string{"feature table", "labels that would have seen the future", "median wait until it was known"}, rows); err != nil {
+	if err := output.Align(s.Out, []string{"feature table", "labels that would have seen the future", "median wait until it was known"}, rows); err != nil {
 		return err
 	}
 	if len(out.Metrics) == 0 {
@@ -213,7 +220,7 @@ func (c featuresLeakageCommand) print(s *session, out leakage) error {
 		rows = append(rows, row)
 	}
 	_, _ = fmt.Fprintln(s.Out)
-	return writeTable(s.Out, columns, rows)
+	return output.Align(s.Out, columns, rows)
 }
 
 type reproduceCommand struct {
@@ -228,13 +235,8 @@ type reproduction struct {
 }
 
 // Run rebuilds the training set of a model version and compares.
-func (c reproduceCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
-		return err
-	}
-	defer done()
-	m, err := s.model(client, c.Model)
+func (c reproduceCommand) Run(s *session, client warehouse) error {
+	m, err := s.model(c.Model)
 	if err != nil {
 		return err
 	}
@@ -249,19 +251,15 @@ func (c reproduceCommand) Run(s *session) error {
 	if err := json.Unmarshal(pin.Body, &frozen); err != nil {
 		return fault.New(fault.Internal, "pin %s: %w", m.Pin, err)
 	}
-	status, err := client.Status(s.ctx)
-	if err != nil {
-		return err
-	}
-	found, err := through[training.Comparison](s, client, "/v1/reproduce", door.Pinned{
-		Bundle: status.Bundle, Pin: pin.Body, Ref: run.Ref{Environment: s.env, Run: frozen.Run, Task: frozen.Task}, Attempt: frozen.Attempt,
+	found, err := through[training.Comparison](s, "/v1/reproduce", door.Pinned{
+		Bundle: s.status.Bundle, Pin: pin.Body, Ref: run.Ref{Environment: s.env, Run: frozen.Run, Task: frozen.Task}, Attempt: frozen.Attempt,
 	})
 	if err != nil {
 		return err
 	}
 	out := reproduction{m.Name, m.Version, found}
 	if s.output == "json" {
-		err = s.give(table{values: out})
+		err = s.give(output.Table{Values: out})
 	} else {
 		err = c.print(s.Out, out)
 	}
@@ -274,9 +272,9 @@ func (c reproduceCommand) Run(s *session) error {
 func (c reproduceCommand) print(w io.Writer, out reproduction) error {
 	var b strings.Builder
 	if out.Equal {
-		fmt.Fprintf(&b, "%s:%d is equal: %s rows rebuilt from pin %s, every column the same.\n", out.Model, out.Version, number(out.Rows), out.Pin)
+		fmt.Fprintf(&b, "%s:%d is equal: %s rows rebuilt from pin %s, every column the same.\n", out.Model, out.Version, output.Number(out.Rows), out.Pin)
 	} else {
-		fmt.Fprintf(&b, "%s:%d differs from pin %s: %s rows then, %s now.\n", out.Model, out.Version, out.Pin, number(out.Rows), number(out.RowsNow))
+		fmt.Fprintf(&b, "%s:%d differs from pin %s: %s rows then, %s now.\n", out.Model, out.Version, out.Pin, output.Number(out.Rows), output.Number(out.RowsNow))
 		for _, d := range out.Differences {
 			fmt.Fprintf(&b, "  column %s: digest %s then, %s now\n", d.Column, d.Was, d.Is)
 		}
@@ -286,7 +284,7 @@ func (c reproduceCommand) print(w io.Writer, out reproduction) error {
 			fmt.Fprintf(&b, "A new pin would see commits %d to %d of %s, and the same values.\n", t.From+1, t.To, t.Table)
 			continue
 		}
-		fmt.Fprintf(&b, "A new pin would see other values of %s in %s rows, after commits %d to %d of %s:\n", strings.Join(t.Columns, ", "), number(t.Rows), t.From+1, t.To, t.Table)
+		fmt.Fprintf(&b, "A new pin would see other values of %s in %s rows, after commits %d to %d of %s:\n", strings.Join(t.Columns, ", "), output.Number(t.Rows), t.From+1, t.To, t.Table)
 		for _, one := range t.Commits {
 			fmt.Fprintf(&b, "  commit %s\n", one)
 		}
@@ -296,12 +294,12 @@ func (c reproduceCommand) print(w io.Writer, out reproduction) error {
 }
 
 // model finds MODEL:VERSION, MODEL@ALIAS or MODEL, the newest.
-func (s *session) model(client *api.Client, ref string) (api.Model, error) {
+func (s *session) model(ref string) (api.Model, error) {
 	name, which, aliased := strings.Cut(ref, "@")
 	if !aliased {
 		name, which, _ = strings.Cut(ref, ":")
 	}
-	list, err := client.Models(s.ctx, name)
+	list, err := s.client.Models(s.ctx, name)
 	if err != nil {
 		return api.Model{}, err
 	}
@@ -315,7 +313,23 @@ func (s *session) model(client *api.Client, ref string) (api.Model, error) {
 			}
 		}
 	}
-	return api.Model{}, fault.New(fault.NotFound, "there is no model %s; see: tidemill models", ref)
+	return api.Model{}, s.noModel(ref)
+}
+
+// noModel says that a reference is no model's, with the one that was probably meant.
+func (s *session) noModel(ref string) error {
+	all, err := s.client.Models(s.ctx, "")
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, m := range all {
+		names = append(names, fmt.Sprintf("%s:%d", m.Name, m.Version))
+		if !slices.Contains(names, m.Name) {
+			names = append(names, m.Name)
+		}
+	}
+	return fault.New(fault.NotFound, "there is no model %s%s", ref, problem.Suggest(ref, names))
 }
 
 type explainCommand struct {
@@ -333,10 +347,14 @@ func (c explainCommand) Run(s *session) error {
 	}
 	code := problem.Code(strings.ToUpper(c.What))
 	if !code.Known() {
-		return fault.New(fault.NotFound, "there is no code %s", c.What)
+		var codes []string
+		for _, known := range problem.Codes() {
+			codes = append(codes, string(known))
+		}
+		return fault.New(fault.NotFound, "there is no code %s%s", c.What, problem.Suggest(strings.ToUpper(c.What), codes))
 	}
 	if s.output == "json" {
-		return s.give(table{values: map[string]string{"code": string(code), "title": code.Title(), "detail": code.Detail()}})
+		return s.give(output.Table{Values: map[string]string{"code": string(code), "title": code.Title(), "detail": code.Detail()}})
 	}
 	_, err := fmt.Fprintf(s.Out, "%s: %s\n\n%s\n", code, code.Title(), code.Detail())
 	return err
@@ -374,11 +392,9 @@ type sourceLoad struct {
 
 // explainPrediction tells a prediction's whole story.
 func explainPrediction(s *session, id string) error {
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
+	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
 	}
-	defer done()
 	p, err := s.project()
 	if err != nil {
 		return err
@@ -395,7 +411,7 @@ func explainPrediction(s *session, id string) error {
 				continue
 			}
 			for _, w := range t.Writes {
-				one, err := tell(s, client, p, id, w.Table, set)
+				one, err := tell(s, p, id, w.Table, set)
 				if err == nil {
 					return one.print(s)
 				}

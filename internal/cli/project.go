@@ -1,14 +1,14 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/app"
+	"github.com/tidemill/tidemill/internal/cli/output"
+	"github.com/tidemill/tidemill/internal/cli/settings"
 	"github.com/tidemill/tidemill/internal/core/contract"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/problem"
@@ -19,13 +19,13 @@ import (
 
 // read reads the project folder, without a server.
 func (s *session) read() (*source.Result, error) {
-	layout, err := app.NewLayout(s.dir)
+	layout, err := s.layout()
 	if err != nil {
 		return nil, err
 	}
-	executable, err := os.Executable()
+	executable, err := executable()
 	if err != nil {
-		return nil, fault.New(fault.Internal, "find this program: %w", err)
+		return nil, err
 	}
 	readers, err := app.OpenReaders(layout, executable)
 	if err != nil {
@@ -52,18 +52,10 @@ func (s *session) pipeline(name string) (*project.Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	var known []string
-	for i := range p.Pipelines {
-		if p.Pipelines[i].Name == name {
-			return &p.Pipelines[i], nil
-		}
-		known = append(known, p.Pipelines[i].Name)
+	if pl, ok := p.Pipeline(name); ok {
+		return pl, nil
 	}
-	hint := ""
-	if near := problem.Nearest(name, known); near != "" {
-		hint = "; did you mean " + near + "?"
-	}
-	return nil, fault.New(fault.NotFound, "the project has no pipeline %q%s", name, hint)
+	return nil, fault.New(fault.NotFound, "the project has no pipeline %q%s", name, problem.Suggest(name, p.PipelineNames()))
 }
 
 type checkCommand struct {
@@ -88,13 +80,13 @@ func (c checkCommand) Run(s *session) error {
 		if list == nil {
 			list = problem.List{}
 		}
-		if err := s.give(table{values: list}); err != nil {
+		if err := s.give(output.Table{Values: list}); err != nil {
 			return err
 		}
 	case "csv":
-		t := table{columns: []string{"file", "line", "column", "severity", "code", "message", "remedy"}}
+		t := output.Table{Columns: []string{"file", "line", "column", "severity", "code", "message", "remedy"}}
 		for _, p := range list {
-			t.rows = append(t.rows, []string{p.File, fmt.Sprint(p.Line), fmt.Sprint(p.Column), string(p.Severity), string(p.Code), p.Message, p.Remedy})
+			t.Rows = append(t.Rows, []string{p.File, fmt.Sprint(p.Line), fmt.Sprint(p.Column), string(p.Severity), string(p.Code), p.Message, p.Remedy})
 		}
 		if err := s.give(t); err != nil {
 			return err
@@ -109,7 +101,7 @@ func (c checkCommand) Run(s *session) error {
 		tasks += len(pl.Tasks)
 	}
 	s.say("%d pipelines, %d tasks, %d contracts, %d feature sets in %s: %d errors, %d warnings",
-		len(r.Project.Pipelines), tasks, len(r.Contracts), len(r.Project.Sets), durationText(time.Since(begun)), bad, len(r.Problems)-len(r.Problems.Errors()))
+		len(r.Project.Pipelines), tasks, len(r.Contracts), len(r.Project.Sets), output.Duration(time.Since(begun)), bad, len(r.Problems)-len(r.Problems.Errors()))
 	if bad > 0 {
 		return silent{fault.Refused}
 	}
@@ -139,29 +131,31 @@ func (c showCommand) Run(s *session) error {
 	if name, task, ok := strings.Cut(c.What, "/"); ok {
 		return s.showTask(name, task)
 	}
+	var pipelines []string
 	if p, err := s.project(); err == nil {
-		for i := range p.Pipelines {
-			if p.Pipelines[i].Name == c.What {
-				return s.showPipeline(&p.Pipelines[i])
-			}
+		pipelines = p.PipelineNames()
+		if pl, ok := p.Pipeline(c.What); ok {
+			return s.showPipeline(pl)
 		}
 	}
-	client, done, err := s.connect(needs{})
+	client, err := s.connect(needs{})
 	if err != nil {
 		return err
 	}
-	defer done()
 	r, err := client.Run(s.ctx, c.What)
+	if near := problem.Nearest(c.What, pipelines); fault.Is(err, fault.NotFound) && near != "" {
+		return fault.New(fault.NotFound, "there is no run and no pipeline %q; did you mean %q?", c.What, near)
+	}
 	if err != nil {
 		return err
 	}
 	if s.output == "table" {
-		s.say("run %s of %s, %s, window %s, %s, by %s", r.ID, r.Pipeline, r.Kind, r.Window, r.State, r.By)
+		s.say("run %s of %s, %s, window %s, %s, by %s", r.ID, r.Pipeline, r.Kind, r.Window.Text(s.zone), r.State, r.By)
 	}
 	return s.give(taskTable(r))
 }
 
-// showTask prints every setting of a task with its origin.
+// showTask prints every setting of a task with its origin, and how a contract spells it.
 func (s *session) showTask(pipeline, name string) error {
 	pl, err := s.pipeline(pipeline)
 	if err != nil {
@@ -169,54 +163,24 @@ func (s *session) showTask(pipeline, name string) error {
 	}
 	t, ok := pl.Task(name)
 	if !ok {
-		return fault.New(fault.NotFound, "pipeline %s has no task %q", pipeline, name)
+		return fault.New(fault.NotFound, "the pipeline %s has no task %q%s", pipeline, name, problem.Suggest(name, pl.TaskNames()))
 	}
-	out := table{columns: []string{"setting", "value", "from"}, values: t}
-	b, err := json.Marshal(t)
+	list, err := settings.Of(t)
 	if err != nil {
-		return fault.New(fault.Internal, "task %s: %w", name, err)
+		return err
 	}
-	var settings map[string]any
-	if err := json.Unmarshal(b, &settings); err != nil {
-		return fault.New(fault.Internal, "task %s: %w", name, err)
-	}
-	for _, key := range sortedKeys(settings) {
-		if key == "origins" || key == "place" {
-			continue
-		}
-		from := t.Place.String()
-		if o, ok := t.Origins[key]; ok {
-			from = o.Level
-			if at := o.Place.String(); at != "" {
-				from += " " + at
-			}
-		}
-		out.rows = append(out.rows, []string{key, settingText(key, settings[key]), from})
+	out := output.Table{Columns: []string{"setting", "value", "from", "in a contract"}, Values: t}
+	for _, one := range list {
+		out.Rows = append(out.Rows, []string{one.Name, one.Value, one.From, one.Contract})
 	}
 	return s.give(out)
 }
 
-// settingText writes a value on one line; durations as people write them.
-func settingText(key string, v any) string {
-	if n, ok := v.(float64); ok && (key == "timeout" || key == "backoff") {
-		return time.Duration(n).String()
-	}
-	if text, ok := v.(string); ok {
-		return text
-	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Sprint(v)
-	}
-	return string(b)
-}
-
 func (s *session) showPipeline(pl *project.Pipeline) error {
-	client, done, err := s.connect(needs{})
+	client, err := s.connect(needs{})
 	if err != nil {
 		return err
 	}
-	defer done()
 	slots, err := client.Slots(s.ctx, pl.Name, 10)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return err
@@ -225,17 +189,21 @@ func (s *session) showPipeline(pl *project.Pipeline) error {
 	if err != nil {
 		return err
 	}
-	t := table{columns: []string{"due", "window", "state", "reason", "run"}, values: map[string]any{"pipeline": pl, "slots": slots, "published": covered}}
+	t := output.Table{Columns: []string{"due", "window", "state", "reason", "run"}, Values: map[string]any{"pipeline": pl, "slots": slots, "published": covered}}
 	for _, one := range slots {
-		t.rows = append(t.rows, []string{local(one.Due), windowText(one.Window, s.zone), one.State, one.Reason, one.Run})
+		t.Rows = append(t.Rows, []string{s.local(one.Due), one.Window.Text(s.zone), one.State, one.Reason, one.Run})
 	}
 	if s.output == "table" {
 		for _, task := range pl.Tasks {
-			s.say("%s/%s (%s) after %s", pl.Name, task.Name, task.Kind, strings.Join(task.Upstream, ", "))
+			after := ""
+			if len(task.Upstream) > 0 {
+				after = " after " + strings.Join(task.Upstream, ", ")
+			}
+			s.say("%s/%s (%s)%s", pl.Name, task.Name, task.Kind, after)
 		}
 		for _, name := range sortedKeys(covered) {
 			for _, w := range covered[name] {
-				s.say("%s covers %s", name, w.Window)
+				s.say("%s covers %s", name, w.Window.Text(s.zone))
 			}
 		}
 	}
@@ -262,14 +230,16 @@ func (c contractCheckCommand) Run(s *session) error {
 	}
 	agreed, ok := contractOf(r.Contracts, t)
 	if !ok {
-		return fault.New(fault.NotFound, "no contract binds %s", t)
+		var names []string
+		for _, one := range r.Contracts {
+			names = append(names, one.Name)
+		}
+		return fault.New(fault.NotFound, "no contract binds %s%s", t, problem.Suggest(t.String(), names))
 	}
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
+	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
 	}
-	defer done()
-	return s.judgeTable(client, t, agreed)
+	return s.judgeTable(t, agreed)
 }
 
 func contractOf(list []contract.Table, t project.Table) (*contract.Table, bool) {

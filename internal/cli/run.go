@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/run"
 )
@@ -28,11 +29,10 @@ func (c runCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	client, done, err := s.connect(needs{worker: true, running: c.Detach})
+	client, err := s.connect(needs{worker: true, running: c.Detach})
 	if err != nil {
 		return err
 	}
-	defer done()
 	r, err := client.StartRun(s.ctx, api.RunRequest{Pipeline: c.Pipeline, Window: c.Window, Tasks: c.Task, From: c.From, Params: params, By: me()})
 	if err != nil {
 		return err
@@ -40,8 +40,14 @@ func (c runCommand) Run(s *session) error {
 	if c.Detach {
 		return s.give(s.runTable([]api.Run{r}))
 	}
-	s.say("run %s of %s, window %s", r.ID, r.Pipeline, windowText(r.Window, s.zone))
-	if r, err = s.followRun(client, r.ID); err != nil {
+	s.say("run %s of %s, window %s", r.ID, r.Pipeline, r.Window.Text(s.zone))
+	return s.finish(r.ID)
+}
+
+// finish follows a run to its end, and gives and says how it ended.
+func (s *session) finish(id string) error {
+	r, err := s.followRun(id)
+	if err != nil {
 		return err
 	}
 	if err := s.give(taskTable(r)); err != nil {
@@ -50,24 +56,14 @@ func (c runCommand) Run(s *session) error {
 	return s.verdict(r)
 }
 
-// followRun shows progress until the run has ended. Interrupted, it cancels the
-// run where the server is only there for this command.
-func (s *session) followRun(client *api.Client, id string) (api.Run, error) {
+// followRun shows progress until the run has ended.
+func (s *session) followRun(id string) (r api.Run, err error) {
 	bar := s.progress("running")
-	defer bar.end()
-	still := s.standstill(client)
-	giveUp := func(by string) {
-		bounded, stop := context.WithTimeout(context.WithoutCancel(s.ctx), 5*time.Second)
-		defer stop()
-		_ = client.CancelRun(bounded, id, by)
-	}
-	for {
-		asked := time.Now()
-		r, err := client.Run(s.ctx, id)
-		if err != nil {
-			return r, err
+	defer bar.End()
+	err = s.follow(bar, func() (bool, error) {
+		if r, err = s.client.Run(s.ctx, id); err != nil {
+			return false, err
 		}
-		rest := max(50*time.Millisecond, 10*time.Since(asked)) // a run of thousands is not to be busy with telling
 		over := 0
 		var active []string
 		for _, t := range r.Tasks {
@@ -77,19 +73,49 @@ func (s *session) followRun(client *api.Client, id string) (api.Run, error) {
 				active = append(active, t.Name)
 			}
 		}
-		bar.show(over, len(r.Tasks), strings.Join(active, ", "))
-		if r.State.Terminal() {
-			return r, nil
+		bar.Show(over, len(r.Tasks), strings.Join(active, ", "))
+		return r.State.Terminal(), nil
+	}, func(ctx context.Context, by string) { _ = s.client.CancelRun(ctx, id, by) })
+	return r, err
+}
+
+// follow looks until the work has ended. It cancels the work where the command is
+// interrupted, and where nobody would bring what the work waits for.
+func (s *session) follow(bar *output.Progress, look func() (ended bool, err error), cancel func(ctx context.Context, by string)) error {
+	still := s.standstill()
+	for {
+		asked := time.Now()
+		if ended, err := look(); err != nil || ended {
+			return err
 		}
+		rest := max(50*time.Millisecond, 10*time.Since(asked)) // work of thousands is not to be busy with telling
 		if err := still.look(bar); err != nil {
-			giveUp("tidemill (nobody would bring what it waits for)")
-			return r, err
+			return s.giveUp(err, "tidemill (nobody would bring what it waits for)", look, cancel)
 		}
 		select {
 		case <-s.ctx.Done():
-			giveUp(me() + " (interrupted)")
-			return r, context.Cause(s.ctx)
+			return s.giveUp(context.Cause(s.ctx), me()+" (interrupted)", look, cancel)
 		case <-time.After(rest):
+		}
+	}
+}
+
+// giveUp cancels the work and waits for its end, so that the history does not say
+// that it goes on. It returns why.
+func (s *session) giveUp(why error, by string, look func() (bool, error), cancel func(ctx context.Context, by string)) error {
+	const patience = 15 * time.Second // the kill ladder of a task takes ten
+	bounded, stop := context.WithTimeout(context.WithoutCancel(s.ctx), patience)
+	defer stop()
+	s.ctx = bounded
+	cancel(bounded, by)
+	for {
+		if ended, err := look(); err != nil || ended {
+			return why
+		}
+		select {
+		case <-bounded.Done():
+			return why
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
@@ -97,7 +123,7 @@ func (s *session) followRun(client *api.Client, id string) (api.Run, error) {
 // verdict says in words how a run ended, and with what exit code.
 func (s *session) verdict(r api.Run) error {
 	if r.State == run.Succeeded {
-		s.say("run %s succeeded in %s", r.ID, durationText(r.Ended.Sub(r.Began)))
+		s.say("run %s succeeded in %s", r.ID, output.Duration(r.Ended.Sub(r.Began)))
 		return nil
 	}
 	kind := fault.Failed
@@ -117,8 +143,8 @@ func (s *session) verdict(r api.Run) error {
 	return silent{kind}
 }
 
-func (s *session) runTable(runs []api.Run) table {
-	t := table{columns: []string{"run", "pipeline", "window", "kind", "state", "began", "took"}, values: runs}
+func (s *session) runTable(runs []api.Run) output.Table {
+	t := output.Table{Columns: []string{"run", "pipeline", "window", "kind", "state", "began", "took"}, Values: runs}
 	for _, r := range runs {
 		took := ""
 		if !r.Began.IsZero() {
@@ -126,15 +152,15 @@ func (s *session) runTable(runs []api.Run) table {
 			if end.IsZero() {
 				end = time.Now()
 			}
-			took = durationText(end.Sub(r.Began))
+			took = output.Duration(end.Sub(r.Began))
 		}
-		t.rows = append(t.rows, []string{r.ID, r.Pipeline, windowText(r.Window, s.zone), r.Kind, string(r.State), local(r.Began), took})
+		t.Rows = append(t.Rows, []string{r.ID, r.Pipeline, r.Window.Text(s.zone), r.Kind, string(r.State), s.local(r.Began), took})
 	}
 	return t
 }
 
-func taskTable(r api.Run) table {
-	t := table{columns: []string{"task", "state", "attempt", "rows", "quarantined", "took", "reason"}, values: r}
+func taskTable(r api.Run) output.Table {
+	t := output.Table{Columns: []string{"task", "state", "attempt", "rows", "quarantined", "took", "reason"}, Values: r}
 	for _, one := range r.Tasks {
 		var rows, quarantined int64
 		published := false
@@ -147,15 +173,15 @@ func taskTable(r api.Run) table {
 		}
 		took, counts, bad := "", "", ""
 		if !one.Ended.IsZero() && !one.Began.IsZero() {
-			took = durationText(one.Ended.Sub(one.Began))
+			took = output.Duration(one.Ended.Sub(one.Began))
 		}
 		if published {
-			counts = number(rows)
+			counts = output.Number(rows)
 		}
 		if quarantined > 0 {
-			bad = number(quarantined)
+			bad = output.Number(quarantined)
 		}
-		t.rows = append(t.rows, []string{one.Name, string(one.State), fmt.Sprint(one.Attempt), counts, bad, took, one.Reason})
+		t.Rows = append(t.Rows, []string{one.Name, string(one.State), fmt.Sprint(one.Attempt), counts, bad, took, one.Reason})
 	}
 	return t
 }
@@ -167,12 +193,7 @@ type runsCommand struct {
 }
 
 // Run lists runs.
-func (c runsCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{})
-	if err != nil {
-		return err
-	}
-	defer done()
+func (c runsCommand) Run(s *session, client *api.Client) error {
 	runs, err := client.Runs(s.ctx, c.Pipeline, c.State, "", c.Most)
 	if err != nil {
 		return err
@@ -193,12 +214,7 @@ type logsCommand struct {
 }
 
 // Run writes a log to stdout.
-func (c logsCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{})
-	if err != nil {
-		return err
-	}
-	defer done()
+func (c logsCommand) Run(s *session, client *api.Client) error {
 	r, err := client.Run(s.ctx, c.Run_)
 	if err != nil {
 		return err
@@ -241,18 +257,13 @@ type whyCommand struct {
 }
 
 // Run says why.
-func (c whyCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{})
-	if err != nil {
-		return err
-	}
-	defer done()
+func (c whyCommand) Run(s *session, client *api.Client) error {
 	w, err := client.Why(s.ctx, c.What)
 	if err != nil {
 		return err
 	}
 	if s.output == "json" {
-		return s.give(table{values: w})
+		return s.give(output.Table{Values: w})
 	}
 	if _, err := fmt.Fprintln(s.Out, w.Summary+"."); err != nil {
 		return err
@@ -260,7 +271,7 @@ func (c whyCommand) Run(s *session) error {
 	for _, r := range w.Reasons {
 		line := "- " + r.Text
 		if !r.Since.IsZero() {
-			line += " (since " + local(r.Since) + ")"
+			line += " (since " + s.local(r.Since) + ")"
 		}
 		if r.Next != "" {
 			line += "\n  " + r.Next
@@ -277,13 +288,8 @@ type cancelCommand struct {
 }
 
 // Run cancels a run or a backfill.
-func (c cancelCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{})
-	if err != nil {
-		return err
-	}
-	defer done()
-	err = client.CancelRun(s.ctx, c.What, me())
+func (c cancelCommand) Run(s *session, client *api.Client) error {
+	err := client.CancelRun(s.ctx, c.What, me())
 	if fault.Is(err, fault.NotFound) {
 		n, e := client.CancelBackfill(s.ctx, c.What, me())
 		if e == nil {
@@ -305,25 +311,13 @@ type rerunCommand struct {
 }
 
 // Run runs tasks again and follows the run to its end.
-func (c rerunCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
-		return err
-	}
-	defer done()
+func (c rerunCommand) Run(s *session, client warehouse) error {
 	names, err := client.Rerun(s.ctx, c.Run_, api.RerunRequest{Tasks: c.Task, Following: c.Following, Code: c.Code, By: me()})
 	if err != nil {
 		return err
 	}
 	s.say("run again: %s", strings.Join(names, ", "))
-	r, err := s.followRun(client, c.Run_)
-	if err != nil {
-		return err
-	}
-	if err := s.give(taskTable(r)); err != nil {
-		return err
-	}
-	return s.verdict(r)
+	return s.finish(c.Run_)
 }
 
 type backfillCommand struct {
@@ -339,11 +333,10 @@ type backfillCommand struct {
 
 // Run creates a backfill and follows it to its end.
 func (c backfillCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{worker: !c.DryRun, running: c.Detach})
+	client, err := s.connect(needs{worker: !c.DryRun, running: c.Detach})
 	if err != nil {
 		return err
 	}
-	defer done()
 	if c.Pipeline == "list" && c.From == "" {
 		list, err := client.Backfills(s.ctx)
 		if err != nil {
@@ -361,9 +354,9 @@ func (c backfillCommand) Run(s *session) error {
 		return err
 	}
 	if c.DryRun {
-		t := table{columns: []string{"start", "end"}, values: b}
+		t := output.Table{Columns: []string{"start", "end"}, Values: b}
 		for _, w := range b.Windows {
-			t.rows = append(t.rows, []string{w.Start.Format(time.RFC3339), w.End.Format(time.RFC3339)})
+			t.Rows = append(t.Rows, []string{w.Start.Format(time.RFC3339), w.End.Format(time.RFC3339)})
 		}
 		return s.give(t)
 	}
@@ -374,41 +367,35 @@ func (c backfillCommand) Run(s *session) error {
 	if c.Detach {
 		return s.give(s.backfillTable([]api.Backfill{b}))
 	}
-	return s.followBackfill(client, b)
+	return s.followBackfill(b)
 }
 
-func (s *session) backfillTable(list []api.Backfill) table {
-	t := table{columns: []string{"backfill", "pipeline", "range", "state", "succeeded", "failed", "open"}, values: list}
+func (s *session) backfillTable(list []api.Backfill) output.Table {
+	t := output.Table{Columns: []string{"backfill", "pipeline", "range", "state", "succeeded", "failed", "open"}, Values: list}
 	for _, b := range list {
 		open := b.Runs[run.Queued] + b.Runs[run.Running]
-		t.rows = append(t.rows, []string{
-			b.ID, b.Pipeline, windowText(b.Range, s.zone), string(b.State),
+		t.Rows = append(t.Rows, []string{
+			b.ID, b.Pipeline, b.Range.Text(s.zone), string(b.State),
 			fmt.Sprint(b.Runs[run.Succeeded]), fmt.Sprint(b.Runs[run.Failed]), fmt.Sprint(open),
 		})
 	}
 	return t
 }
 
-func (s *session) followBackfill(client *api.Client, b api.Backfill) error {
+func (s *session) followBackfill(b api.Backfill) error {
 	bar := s.progress(b.Pipeline)
-	defer bar.end()
-	still := s.standstill(client)
-	giveUp := func(by string) {
-		bounded, stop := context.WithTimeout(context.WithoutCancel(s.ctx), 5*time.Second)
-		defer stop()
-		_, _ = client.CancelBackfill(bounded, b.ID, by)
-	}
-	for {
-		list, err := client.Backfills(s.ctx)
+	defer bar.End()
+	err := s.follow(bar, func() (bool, error) {
+		list, err := s.client.Backfills(s.ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
+		total := 0
 		for _, one := range list {
 			if one.ID == b.ID {
 				b = one
 			}
 		}
-		total := 0
 		for _, n := range b.Runs {
 			total += n
 		}
@@ -416,37 +403,28 @@ func (s *session) followBackfill(client *api.Client, b api.Backfill) error {
 		if n := b.Runs[run.Failed]; n > 0 {
 			note = fmt.Sprintf("%d failed", n)
 		}
-		bar.show(total-b.Runs[run.Queued]-b.Runs[run.Running], total, note)
-		if b.State.Terminal() {
-			break
-		}
-		if err := still.look(bar); err != nil {
-			giveUp("tidemill (nobody would bring what it waits for)")
-			return err
-		}
-		select {
-		case <-s.ctx.Done():
-			giveUp(me() + " (interrupted)")
-			return context.Cause(s.ctx)
-		case <-time.After(100 * time.Millisecond):
-		}
+		bar.Show(total-b.Runs[run.Queued]-b.Runs[run.Running], total, note)
+		return b.State.Terminal(), nil
+	}, func(ctx context.Context, by string) { _, _ = s.client.CancelBackfill(ctx, b.ID, by) })
+	if err != nil {
+		return err
 	}
-	bar.end()
+	bar.End()
 	if err := s.give(s.backfillTable([]api.Backfill{b})); err != nil {
 		return err
 	}
 	if b.State == run.Succeeded {
-		s.say("backfill %s of %s: %d runs succeeded in %s", b.ID, b.Pipeline, b.Runs[run.Succeeded], durationText(b.Ended.Sub(b.Created)))
+		s.say("backfill %s of %s: %d runs succeeded in %s", b.ID, b.Pipeline, b.Runs[run.Succeeded], output.Duration(b.Ended.Sub(b.Created)))
 		return nil
 	}
-	failed, err := client.Runs(s.ctx, b.Pipeline, string(run.Failed), b.ID, 3)
+	failed, err := s.client.Runs(s.ctx, b.Pipeline, string(run.Failed), b.ID, 3)
 	if err != nil {
 		return err
 	}
 	for _, r := range failed {
-		w, err := client.Why(s.ctx, r.ID)
+		w, err := s.client.Why(s.ctx, r.ID)
 		if err == nil {
-			s.say("%s: %s", windowText(r.Window, s.zone), w.Summary)
+			s.say("%s: %s", r.Window.Text(s.zone), w.Summary)
 		}
 	}
 	return silent{fault.Failed}

@@ -1,11 +1,10 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/calendar"
 	"github.com/tidemill/tidemill/internal/core/fault"
 )
@@ -43,15 +42,15 @@ func (c previewCommand) Run(s *session) error {
 	from := time.Now()
 	if c.From != "" {
 		if from, err = calendar.ParseMoment(c.From, t.Zone()); err != nil {
-			return fault.New(fault.Invalid, "from: %w", err)
+			return wrong("from", err)
 		}
 	}
 	list := []occurrence{}
-	out := table{columns: []string{"due", "local", "window start", "window end", "note"}}
+	out := output.Table{Columns: []string{"due", "local", "window start", "window end", "note"}}
 	for o := range t.All(from) {
 		list = append(list, occurrence{o.Due.UTC(), calendar.Window{Start: o.Window.Start.UTC(), End: o.Window.End.UTC()}})
 		due := o.Due.In(t.Zone())
-		out.rows = append(out.rows, []string{
+		out.Rows = append(out.Rows, []string{
 			o.Due.UTC().Format(time.RFC3339), due.Format("Mon 2006-01-02 15:04 MST"),
 			o.Window.Start.UTC().Format(time.RFC3339), o.Window.End.UTC().Format(time.RFC3339), clockChange(due),
 		})
@@ -59,7 +58,7 @@ func (c previewCommand) Run(s *session) error {
 			break
 		}
 	}
-	out.values = list
+	out.Values = list
 	return s.give(out)
 }
 
@@ -93,33 +92,27 @@ func (c previewCommand) timetable(s *session) (calendar.Timetable, error) {
 	case c.Cron != "" && c.Every != "":
 		return t, fault.New(fault.Invalid, "give --cron or --every, not both")
 	case c.Cron != "":
-		t.Schedule, err = calendar.ParseCron(c.Cron, zone)
+		if t.Schedule, err = calendar.ParseCron(c.Cron, zone); err != nil {
+			return t, wrong("cron", err)
+		}
 	case c.Every != "":
 		period, e := calendar.ParseDuration(c.Every)
 		if e != nil {
-			return t, explainParse(e)
+			return t, wrong("every", e)
 		}
-		t.Schedule, err = calendar.NewEvery(period, time.Time{}, zone)
+		if t.Schedule, err = calendar.NewEvery(period, time.Time{}, zone); err != nil {
+			return t, wrong("every", err)
+		}
 	default:
 		return t, fault.New(fault.Invalid, "give a pipeline, --cron or --every")
 	}
-	if err != nil {
-		return t, explainParse(err)
-	}
 	if err := t.Check(); err != nil {
-		return t, explainParse(err)
+		return t, fault.New(fault.Invalid, "%w", err)
 	}
 	return t, nil
 }
 
-// explainParse makes a usage error of a calendar's error: field, place, remedy.
-func explainParse(err error) error {
-	if e, ok := errors.AsType[*calendar.ParseError](err); ok {
-		text := fmt.Sprintf("%s: %q %s", e.Field, e.Text, e.Problem)
-		if e.Remedy != "" {
-			text += "; " + e.Remedy
-		}
-		return fault.New(fault.Invalid, "%s", text)
-	}
-	return fault.New(fault.Invalid, "%w", err)
+// wrong says what is wrong with a flag's value.
+func wrong(flag string, err error) error {
+	return fault.New(fault.Invalid, "%s: %s", flag, calendar.Explain(err))
 }

@@ -2,14 +2,18 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/api"
 	"github.com/tidemill/tidemill/internal/app"
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/source"
 )
 
 // needs is what a command needs of the server that it speaks to.
@@ -18,56 +22,125 @@ type needs struct {
 	running bool // a server that goes on after the command
 }
 
-// connect returns a client of the project's running server, or of one that runs
-// for the duration of this command. done ends what connect began.
-func (s *session) connect(n needs) (client *api.Client, done func(), err error) {
-	layout, err := app.NewLayout(s.dir)
+// layout names the places of the project. In a folder without one it makes nothing.
+func (s *session) layout() (app.Layout, error) {
+	l, err := app.LayoutOf(s.dir)
 	if err != nil {
-		return nil, nil, err
+		return l, err
 	}
-	if holder, ok := app.HolderOf(layout.ServerLock()); ok {
+	_, err = os.Stat(filepath.Join(l.Project, source.ProjectFile))
+	if _, served := app.HolderOf(l.ServerLock()); errors.Is(err, fs.ErrNotExist) && !served {
+		return l, fault.New(fault.NotFound, "there is no project in %s: it holds no %s; go to the project's folder, name it with -C, or make a project with: tidemill init", l.Project, source.ProjectFile)
+	}
+	return app.NewLayout(s.dir)
+}
+
+// serverPatience is how long a server that holds the project may be silent.
+const serverPatience = 5 * time.Second
+
+// connect returns a client of the project's running server, or of one that runs
+// for the duration of this command.
+func (s *session) connect(n needs) (*api.Client, error) {
+	layout, err := s.layout()
+	if err != nil {
+		return nil, err
+	}
+	const tries = 20 // another command may be quicker each time
+	for try := range tries {
+		s.client, err = s.running(layout, n)
+		switch {
+		case err != nil:
+			return nil, err
+		case s.client == nil && n.running:
+			return nil, fault.New(fault.Unavailable, "no server runs for this project; start one with: tidemill up")
+		case s.client == nil:
+			s.client, err = s.ownServer(layout, n)
+		}
+		if !fault.Is(err, fault.Conflict) || try == tries-1 {
+			break
+		}
+	}
+	return s.client, err
+}
+
+// running returns a client of the server that runs for the project; nil where
+// none does. A server that starts answers in a moment, and one that was killed
+// lets go of the project in a moment: neither is an error. It may be there for
+// another command alone: then it ends after this one, or, where it lacks the
+// worker that is needed, before.
+func (s *session) running(layout app.Layout, n needs) (*api.Client, error) {
+	for silent := time.Now(); ; {
+		holder, ok := app.HolderOf(layout.ServerLock())
+		if !ok {
+			return nil, nil
+		}
 		client := api.NewClient(layout.ServerSocket())
-		status, err := client.Status(s.ctx)
-		if err != nil {
-			return nil, nil, fault.New(fault.Unavailable, "process %d holds the project, and does not answer: %w", holder.PID, err)
+		status, visit, err := s.visit(client)
+		switch {
+		case err != nil && time.Since(silent) > serverPatience:
+			client.Close()
+			return nil, fault.New(fault.Unavailable, "process %d serves this project since %s and does not answer; if that lasts, end it with: kill %d", holder.PID, s.local(holder.Since), holder.PID)
+		case err == nil && status.Environment != s.env:
+			s.ends = append(s.ends, client.Close, func() { _ = visit.Close() })
+			return nil, fault.New(fault.Conflict, "the running server is for the environment %s, not %s", status.Environment, s.env)
+		case err == nil && status.Alone && n.running:
+			s.ends = append(s.ends, client.Close, func() { _ = visit.Close() })
+			return nil, nil
+		case err == nil && (status.Worker || !n.worker):
+			s.ends = append(s.ends, client.Close, func() { _ = visit.Close() })
+			s.settle(status)
+			return client, s.awaitServer(client, n, nil)
+		case err == nil:
+			silent = time.Now()
+			_ = visit.Close()
 		}
-		if status.Environment != s.env {
-			return nil, nil, fault.New(fault.Conflict, "the running server is for the environment %s, not %s", status.Environment, s.env)
+		client.Close()
+		select {
+		case <-s.ctx.Done():
+			return nil, context.Cause(s.ctx)
+		case <-time.After(20 * time.Millisecond):
 		}
-		s.settle(status)
-		return client, client.Close, nil
 	}
-	if n.running {
-		return nil, nil, fault.New(fault.Unavailable, "no server runs for this project; start one with: tidemill up")
+}
+
+// visit asks a server about itself and becomes its guest.
+func (s *session) visit(client *api.Client) (api.Status, io.Closer, error) {
+	bounded, stop := context.WithTimeout(s.ctx, serverPatience)
+	defer stop()
+	status, err := client.Status(bounded)
+	if err != nil {
+		return status, nil, err
 	}
-	s.alone = true
-	return s.ownServer(layout, n)
+	visit, err := client.Visit(context.WithoutCancel(s.ctx)) // an interrupted guest still cancels what it began
+	return status, visit, err
 }
 
 // ownServer runs a server for the duration of the command. It makes no runs of
 // its own: only what the command asks for happens.
-func (s *session) ownServer(layout app.Layout, n needs) (*api.Client, func(), error) {
+func (s *session) ownServer(layout app.Layout, n needs) (*api.Client, error) {
 	log, closeLog, err := fileLog(layout.ServerLog())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	executable, err := os.Executable()
+	s.ends = append(s.ends, closeLog)
+	executable, err := executable()
 	if err != nil {
-		return nil, nil, fault.New(fault.Internal, "find this program: %w", err)
+		return nil, err
 	}
 	server, err := app.New(s.ctx, app.Options{
-		Layout: layout, Environment: s.env, Version: Version, Executable: executable, Worker: n.worker, Log: log,
+		Layout: layout, Environment: s.env, Version: Version, Executable: executable, Worker: n.worker, Alone: true, Log: log,
 	})
 	if err != nil {
-		closeLog()
-		return nil, nil, err
+		return nil, err
 	}
 	// An interrupt is the command's to handle: it cancels its run first.
 	ctx, stop := context.WithCancel(context.WithoutCancel(s.ctx))
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()
-	client := server.Client()
-	done := func() {
+	client, asked := server.Client(), s.ctx
+	s.alone = true
+	s.ends = append(s.ends, func() {
+		server.AwaitGuests(asked, func() { s.say("done; another command still uses the server of this one, which ends after it") })
 		client.Close()
 		stop()
 		if err := <-ended; err != nil {
@@ -76,18 +149,22 @@ func (s *session) ownServer(layout app.Layout, n needs) (*api.Client, func(), er
 		if err := server.Close(); err != nil {
 			s.say("%v", err)
 		}
-		closeLog()
+	})
+	return client, s.awaitServer(client, n, ended)
+}
+
+// executable is this program, which starts its own helpers.
+func executable() (string, error) {
+	name, err := os.Executable()
+	if err != nil {
+		return "", fault.New(fault.Internal, "find this program: %w", err)
 	}
-	if err := s.awaitServer(client, n, ended); err != nil {
-		done()
-		return nil, nil, err
-	}
-	return client, done, nil
+	return name, nil
 }
 
 // awaitServer waits until the server answers, and its worker where one is needed.
 func (s *session) awaitServer(client *api.Client, n needs, ended chan error) error {
-	const patience = 30 * time.Second
+	const patience = 30 * time.Second // a cold machine opens the warehouse slowly
 	begun := time.Now()
 	for {
 		status, err := client.Status(s.ctx)
@@ -111,6 +188,7 @@ func (s *session) awaitServer(client *api.Client, n needs, ended chan error) err
 
 // settle shows windows in the project's zone from here on, where it has one.
 func (s *session) settle(status api.Status) {
+	s.status = status
 	if zone, err := time.LoadLocation(status.Timezone); err == nil && status.Timezone != "" {
 		s.zone = zone
 	}
@@ -133,13 +211,13 @@ type upCommand struct {
 
 // Run starts the server and keeps it running until it is interrupted.
 func (c upCommand) Run(s *session) error {
-	layout, err := app.NewLayout(s.dir)
+	layout, err := s.layout()
 	if err != nil {
 		return err
 	}
-	executable, err := os.Executable()
+	executable, err := executable()
 	if err != nil {
-		return fault.New(fault.Internal, "find this program: %w", err)
+		return err
 	}
 	log := slog.New(slog.NewTextHandler(s.Err, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
@@ -162,15 +240,10 @@ type readyCommand struct{}
 
 // Run says whether the running server and its worker are ready.
 func (readyCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{running: true})
-	if err != nil {
+	if _, err := s.connect(needs{running: true}); err != nil {
 		return err
 	}
-	defer done()
-	status, err := client.Status(s.ctx)
-	if err != nil {
-		return err
-	}
+	status := s.status
 	if !status.WorkerReady {
 		return fault.New(fault.Unavailable, "the home worker is not ready yet")
 	}
@@ -184,7 +257,7 @@ type downCommand struct {
 
 // Run stops the running server and waits for its end.
 func (c downCommand) Run(s *session) error {
-	layout, err := app.NewLayout(s.dir)
+	layout, err := s.layout()
 	if err != nil {
 		return err
 	}

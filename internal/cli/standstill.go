@@ -3,7 +3,7 @@ package cli
 import (
 	"time"
 
-	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/run"
 )
@@ -14,24 +14,23 @@ const patience = 2 * time.Second
 // standstill tells the user what the work waits for while nothing of it moves.
 type standstill struct {
 	s      *session
-	client *api.Client
 	looked time.Time // when somebody last looked, or when something last moved
 	told   string
 }
 
-func (s *session) standstill(client *api.Client) *standstill {
-	return &standstill{s: s, client: client, looked: time.Now()}
+func (s *session) standstill() *standstill {
+	return &standstill{s: s, looked: time.Now()}
 }
 
 // look says why the work waits, each time that the answer changes. With a server
 // that is only there for this command nobody else will bring what all open runs
 // wait for, so that is an error rather than a wait without an end.
-func (w *standstill) look(bar *progress) error {
+func (w *standstill) look(bar *output.Progress) error {
 	if time.Since(w.looked) < patience {
 		return nil
 	}
 	w.looked = time.Now()
-	status, err := w.client.Status(w.s.ctx)
+	status, err := w.s.client.Status(w.s.ctx)
 	if err != nil {
 		return err
 	}
@@ -39,13 +38,13 @@ func (w *standstill) look(bar *progress) error {
 		w.tell(bar, "the ledger in "+status.Folder+" cannot be written: "+status.Trouble+"\n  free the disk; the work goes on by itself, and what was done is not lost")
 		return nil
 	}
-	open, err := w.client.Runs(w.s.ctx, "", string(run.Running), "", 100)
+	open, err := w.s.client.Runs(w.s.ctx, "", string(run.Running), "", 100)
 	if err != nil {
 		return err
 	}
 	var first string
 	for _, r := range open {
-		if r, err = w.client.Run(w.s.ctx, r.ID); err != nil {
+		if r, err = w.s.client.Run(w.s.ctx, r.ID); err != nil {
 			return err
 		}
 		if r.State.Terminal() || r.CancelBy != "" {
@@ -63,7 +62,7 @@ func (w *standstill) look(bar *progress) error {
 	if first == "" {
 		return nil
 	}
-	why, err := w.client.Why(w.s.ctx, first)
+	why, err := w.s.client.Why(w.s.ctx, first)
 	if err != nil {
 		return err
 	}
@@ -76,10 +75,10 @@ func (w *standstill) look(bar *progress) error {
 }
 
 // tell says something that was not said just before.
-func (w *standstill) tell(bar *progress, text string) {
+func (w *standstill) tell(bar *output.Progress, text string) {
 	if text != w.told {
 		w.told = text
-		bar.end()
+		bar.End()
 		w.s.say("%s", text)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/calendar"
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/dialect"
@@ -18,39 +18,39 @@ import (
 )
 
 // tell collects the story of a prediction that lies in a table.
-func tell(s *session, client *api.Client, p *project.Project, id string, t project.Table, setName string) (story, error) {
+func tell(s *session, p *project.Project, id string, t project.Table, setName string) (story, error) {
 	out := story{ID: id, Table: t.String()}
 	raw, _ := json.Marshal(id)
 	params := map[string]json.RawMessage{"id": raw}
 	h := t.History()
-	found, _, err := s.ask(client, t.Store, fmt.Sprintf(`SELECT p.*, c.run AS __run FROM %s p JOIN _tidemill.table_commit c ON c."table" = '%s' AND c.seq = p._seq
+	found, err := s.ask(t.Store, fmt.Sprintf(`SELECT p.*, c.run AS __run FROM %s p JOIN _tidemill.table_commit c ON c."table" = '%s' AND c.seq = p._seq
 		WHERE prediction_id = $id AND NOT _deleted ORDER BY p._seq LIMIT 1`, dialect.DuckDB.Table(h.Schema, h.Name), name(t)), params, 1)
-	if err != nil || len(found.values) == 0 {
+	if err != nil || len(found.Values) == 0 {
 		return out, errNotHere // a table without predictions, or without this one
 	}
-	out.Row = found.values[0]
-	if out.Run, err = client.Run(s.ctx, fmt.Sprint(out.Row["__run"])); err != nil {
+	out.Row = found.Values[0]
+	if out.Run, err = s.client.Run(s.ctx, fmt.Sprint(out.Row["__run"])); err != nil {
 		return out, err
 	}
-	if out.Model, err = s.model(client, fmt.Sprintf("%v:%v", out.Row["model"], out.Row["model_version"])); err != nil {
+	if out.Model, err = s.model(fmt.Sprintf("%v:%v", out.Row["model"], out.Row["model_version"])); err != nil {
 		return out, err
 	}
-	if err := out.contributions(s, client, t, params); err != nil {
+	if err := out.contributions(s, t, params); err != nil {
 		return out, err
 	}
-	if err := out.features(s, client, p, setName); err != nil {
+	if err := out.features(s, p, setName); err != nil {
 		return out, err
 	}
-	return out, out.loads(s, client, p)
+	return out, out.loads(s, p)
 }
 
-func (o *story) contributions(s *session, client *api.Client, t project.Table, params map[string]json.RawMessage) error {
-	found, _, err := s.ask(client, t.Store, fmt.Sprintf(`SELECT feature, value, contribution FROM %s WHERE prediction_id = $id ORDER BY abs(contribution) DESC`,
+func (o *story) contributions(s *session, t project.Table, params map[string]json.RawMessage) error {
+	found, err := s.ask(t.Store, fmt.Sprintf(`SELECT feature, value, contribution FROM %s WHERE prediction_id = $id ORDER BY abs(contribution) DESC`,
 		dialect.DuckDB.Table(t.Schema, t.Name+"__contributions")), params, 0)
 	if err != nil {
 		return nil //nolint:nilerr // the script did not ask for contributions: the rest of the story stands
 	}
-	for _, row := range found.values {
+	for _, row := range found.Values {
 		c, _ := row["contribution"].(float64)
 		o.Contributions = append(o.Contributions, contribution{fmt.Sprint(row["feature"]), row["value"], c})
 	}
@@ -58,12 +58,8 @@ func (o *story) contributions(s *session, client *api.Client, t project.Table, p
 }
 
 // features repeats the join for this row, with the commits that the attempt read.
-func (o *story) features(s *session, client *api.Client, p *project.Project, setName string) error {
-	status, err := client.Status(s.ctx)
-	if err != nil {
-		return err
-	}
-	row := door.Row{Bundle: status.Bundle, Set: setName, Key: map[string]any{}, Vector: map[project.Table]int64{}}
+func (o *story) features(s *session, p *project.Project, setName string) error {
+	row := door.Row{Bundle: s.status.Bundle, Set: setName, Key: map[string]any{}, Vector: map[project.Table]int64{}}
 	for _, set := range p.Sets {
 		if set.Name == setName {
 			for _, k := range append(slices.Clone(set.Key), set.At) {
@@ -80,7 +76,8 @@ func (o *story) features(s *session, client *api.Client, p *project.Project, set
 			}
 		}
 	}
-	o.Used, err = through[[]training.Used](s, client, "/v1/row", row)
+	var err error
+	o.Used, err = through[[]training.Used](s, "/v1/row", row)
 	return err
 }
 
@@ -95,7 +92,7 @@ func timeText(v any) any {
 // loads finds the loads behind the values: the commits that wrote them, and of
 // each table that their tasks read the newest commit before that for the moment
 // of the value.
-func (o *story) loads(s *session, client *api.Client, p *project.Project) error {
+func (o *story) loads(s *session, p *project.Project) error {
 	type load struct {
 		table project.Table
 		seq   int64
@@ -124,11 +121,11 @@ func (o *story) loads(s *session, client *api.Client, p *project.Project) error 
 		if err := json.Unmarshal(params, &bound); err != nil {
 			return fault.New(fault.Internal, "story: %w", err)
 		}
-		found, _, err := s.ask(client, u.Table.Store, behind, bound, 0)
+		found, err := s.ask(u.Table.Store, behind, bound, 0)
 		if err != nil {
 			return err
 		}
-		for _, row := range found.values {
+		for _, row := range found.Values {
 			one, err := loadOf(row)
 			if err != nil {
 				return err
@@ -178,7 +175,7 @@ func name(t project.Table) string { return t.Schema + "." + t.Name }
 // print tells the story in lines that a person reads top to bottom.
 func (o story) print(s *session) error {
 	if s.output == "json" {
-		return s.give(table{values: o})
+		return s.give(output.Table{Values: o})
 	}
 	var b strings.Builder
 	var key []string
@@ -189,7 +186,7 @@ func (o story) print(s *session) error {
 	}
 	fmt.Fprintf(&b, "prediction %s in %s: %.4f\n", o.ID, o.Table, o.Row["prediction"])
 	fmt.Fprintf(&b, "  for       %s\n", strings.Join(key, ", "))
-	fmt.Fprintf(&b, "  scored    by run %s, window %s\n", o.Run.ID, o.Run.Window)
+	fmt.Fprintf(&b, "  scored    by run %s, window %s\n", o.Run.ID, o.Run.Window.Text(s.zone))
 	metrics := []string{}
 	for _, name := range sortedKeys(o.Model.Metrics) {
 		metrics = append(metrics, fmt.Sprintf("%s %.3f", name, o.Model.Metrics[name]))
@@ -211,7 +208,7 @@ func (o story) print(s *session) error {
 			rows = append(rows, []string{"", fmt.Sprintf("%+.3f", c.Contribution), c.Feature, valueText(c.Value), known, from})
 		}
 		var text strings.Builder
-		if err := writeTable(&text, []string{"           ", "adds", "feature", "value", "known at", "written by"}, rows); err != nil {
+		if err := output.Align(&text, []string{"           ", "adds", "feature", "value", "known at", "written by"}, rows); err != nil {
 			return err
 		}
 		b.WriteString(text.String())
@@ -223,13 +220,13 @@ func (o story) print(s *session) error {
 		}
 		window := ""
 		if !l.Window.IsZero() {
-			window = ", window " + windowText(l.Window, s.zone)
+			window = ", window " + l.Window.Text(s.zone)
 		}
 		from := ""
 		if len(l.Sources) > 0 {
 			from = " from " + strings.Join(l.Sources, ", ")
 		}
-		fmt.Fprintf(&b, "  load      %s%s%s%s: %s rows, %s quarantined (run %s)\n", l.Table, window, from, agreed, number(l.Rows), number(l.Refused), l.Run)
+		fmt.Fprintf(&b, "  load      %s%s%s%s: %s rows, %s quarantined (run %s)\n", l.Table, window, from, agreed, output.Number(l.Rows), output.Number(l.Refused), l.Run)
 	}
 	_, err := fmt.Fprint(s.Out, b.String())
 	return err

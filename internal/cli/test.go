@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/app"
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/source"
@@ -49,6 +50,9 @@ func (c testCommand) Run(s *session) error {
 		}
 		list = append(list, v)
 	}
+	if len(list) == 0 && len(c.Tests) > 0 {
+		return fault.New(fault.NotFound, "no test begins with %s; they lie in tests/", strings.Join(c.Tests, " or "))
+	}
 	if err := s.give(verdictTable(list)); err != nil {
 		return err
 	}
@@ -79,14 +83,14 @@ func wanted(file string, prefixes []string) bool {
 	return len(prefixes) == 0
 }
 
-func verdictTable(list []verdict) table {
-	t := table{columns: []string{"test", "task", "verdict", "took"}, values: list}
+func verdictTable(list []verdict) output.Table {
+	t := output.Table{Columns: []string{"test", "task", "verdict", "took"}, Values: list}
 	for _, v := range list {
 		word := "passed"
 		if !v.Passed {
 			word = "failed"
 		}
-		t.rows = append(t.rows, []string{v.File, v.Task, word, v.Took})
+		t.Rows = append(t.Rows, []string{v.File, v.Task, word, v.Took})
 	}
 	return t
 }
@@ -95,10 +99,8 @@ func (s *session) test(r *source.Result, t source.Test) verdict {
 	begun := time.Now()
 	v := verdict{File: t.File, Task: t.Pipeline + "/" + t.Task}
 	var task *project.Task
-	for i := range r.Project.Pipelines {
-		if r.Project.Pipelines[i].Name == t.Pipeline {
-			task, _ = r.Project.Pipelines[i].Task(t.Task)
-		}
+	if pl, ok := r.Project.Pipeline(t.Pipeline); ok {
+		task, _ = pl.Task(t.Task)
 	}
 	if task == nil || task.SQL == nil {
 		v.Error = fmt.Sprintf("there is no SQL task %s", v.Task)
@@ -117,6 +119,6 @@ func (s *session) test(r *source.Result, t source.Test) verdict {
 		v.Error = err.Error()
 	}
 	v.Passed = err == nil && len(v.Missing)+len(v.Extra) == 0
-	v.Took = durationText(time.Since(begun))
+	v.Took = output.Duration(time.Since(begun))
 	return v
 }

@@ -2,14 +2,14 @@ package cli
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 
 	"github.com/tidemill/tidemill/internal/app"
+	"github.com/tidemill/tidemill/internal/cli/doctor"
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/python"
 )
@@ -41,83 +41,33 @@ func (c sdkInstallCommand) Run(s *session) error {
 
 type doctorCommand struct{}
 
-// finding is one thing that the doctor looked at.
-type finding struct {
-	What   string `json:"what"`
-	State  string `json:"state"` // good, note, bad
-	Detail string `json:"detail"`
-	Remedy string `json:"remedy,omitempty"`
-}
-
 // Run looks at the machine and the project's state.
 func (doctorCommand) Run(s *session) error {
-	layout, err := app.NewLayout(s.dir)
+	list := []doctor.Finding{
+		{What: "program", State: doctor.Good, Detail: fmt.Sprintf("tidemill %s, %s/%s, %d processors", Version, runtime.GOOS, runtime.GOARCH, runtime.NumCPU())},
+	}
+	if layout, err := s.layout(); err != nil {
+		list = append(list, doctor.Finding{What: "project", State: doctor.Note, Detail: err.Error()})
+	} else {
+		list = append(list, examineServer(s, layout))
+	}
+	folder, err := filepath.Abs(s.dir)
 	if err != nil {
-		return err
+		return fault.New(fault.Invalid, "project folder: %w", err)
 	}
-	list := []finding{
-		{What: "program", State: "good", Detail: fmt.Sprintf("tidemill %s, %s/%s, %d processors", Version, runtime.GOOS, runtime.GOARCH, runtime.NumCPU())},
-		examineDisk(layout.Home), examineServer(layout), examinePython(s), examineProgram("uv", "environments of Python tasks are made with venv and pip, which is slower", "pip install uv"),
-		examineCgroup(),
-	}
-	t := table{columns: []string{"", "what", "detail", "remedy"}, values: list}
+	list = append(list, doctor.Machine(s.ctx, folder)...)
+	t := output.Table{Columns: []string{"", "what", "detail", "remedy"}, Values: list}
 	bad := false
 	for _, f := range list {
-		t.rows = append(t.rows, []string{f.State, f.What, f.Detail, f.Remedy})
-		bad = bad || f.State == "bad"
+		t.Rows = append(t.Rows, []string{f.State, f.What, f.Detail, f.Remedy})
+		bad = bad || f.State == doctor.Bad
 	}
-	if err := s.give(t); err != nil {
-		return err
-	}
-	if bad {
-		return silent{fault.Unavailable}
-	}
-	return nil
+	return s.judge(t, bad, fault.Unavailable)
 }
 
-// reserve is how much free disk a project should have.
-const reserve = 1 << 30
-
-func examineDisk(dir string) finding {
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(dir, &st); err != nil {
-		return finding{"disk", "bad", err.Error(), "give the project folder a disk that can be read"}
-	}
-	free := st.Bavail * uint64(st.Bsize)
-	f := finding{What: "disk", State: "good", Detail: fmt.Sprintf("%.1f GiB free under %s", float64(free)/(1<<30), dir)}
-	if free < reserve {
-		f.State, f.Remedy = "bad", "free some space: below 1 GiB loads may fail"
-	}
-	return f
-}
-
-func examineServer(l app.Layout) finding {
+func examineServer(s *session, l app.Layout) doctor.Finding {
 	if h, ok := app.HolderOf(l.ServerLock()); ok {
-		return finding{What: "server", State: "good", Detail: fmt.Sprintf("process %d since %s, version %s", h.PID, local(h.Since), h.Version)}
+		return doctor.Finding{What: "server", State: doctor.Good, Detail: fmt.Sprintf("process %d since %s, version %s", h.PID, s.local(h.Since), h.Version)}
 	}
-	return finding{What: "server", State: "note", Detail: "none runs; commands run one for their own duration", Remedy: "tidemill up"}
-}
-
-func examinePython(s *session) finding {
-	out, err := exec.CommandContext(s.ctx, "python3", "-c", "import sys, venv; print(sys.version.split()[0]); sys.exit(sys.version_info < (3, 11))").Output()
-	if err != nil {
-		return finding{"python", "note", strings.TrimSpace("python3 3.11 or newer with venv is not there " + string(out)), "apt-get install python3 python3-venv; only Python tasks need it"}
-	}
-	return finding{What: "python", State: "good", Detail: "python3 " + strings.TrimSpace(string(out))}
-}
-
-func examineProgram(name, without, remedy string) finding {
-	path, err := exec.LookPath(name)
-	if err != nil {
-		return finding{name, "note", "is not on the PATH: " + without, remedy}
-	}
-	return finding{What: name, State: "good", Detail: path}
-}
-
-func examineCgroup() finding {
-	text, err := os.ReadFile("/proc/self/mountinfo")
-	if err == nil && strings.Contains(string(text), " - cgroup2 ") {
-		return finding{What: "cgroups", State: "good", Detail: "the unified hierarchy is mounted"}
-	}
-	return finding{What: "cgroups", State: "note", Detail: "not mounted: processes of ended attempts are found by process group and marker, and memory limits are not enforced"}
+	return doctor.Finding{What: "server", State: doctor.Note, Detail: "none runs; commands run one for their own duration", Remedy: "tidemill up"}
 }

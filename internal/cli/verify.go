@@ -3,23 +3,19 @@ package cli
 import (
 	"fmt"
 
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/fault"
 )
 
 type verifyCommand struct{}
 
 // Run holds the history and the receipts of the stores against the invariants.
-func (verifyCommand) Run(s *session) error {
-	client, done, err := s.connect(needs{worker: true})
-	if err != nil {
-		return err
-	}
-	defer done()
+func (verifyCommand) Run(s *session, client warehouse) error {
 	findings, err := client.VerifyHistory(s.ctx)
 	if err != nil {
 		return err
 	}
-	t := table{columns: []string{"invariant", "statement", "checked", "violations", "first"}, values: findings}
+	t := output.Table{Columns: []string{"invariant", "statement", "checked", "violations", "first"}, Values: findings}
 	bad := 0
 	for _, f := range findings {
 		first := ""
@@ -27,15 +23,12 @@ func (verifyCommand) Run(s *session) error {
 			first = f.Violations[0]
 			bad += f.Count
 		}
-		t.rows = append(t.rows, []string{f.Invariant, f.Statement, number(f.Checked), fmt.Sprint(f.Count), first})
-	}
-	if err := s.give(t); err != nil {
-		return err
+		t.Rows = append(t.Rows, []string{f.Invariant, f.Statement, output.Number(f.Checked), fmt.Sprint(f.Count), first})
 	}
 	if bad > 0 {
 		s.say("%d violations", bad)
-		return silent{fault.Refused}
+	} else {
+		s.say("the history is clean")
 	}
-	s.say("the history is clean")
-	return nil
+	return s.judge(t, bad > 0, fault.Refused)
 }

@@ -2,7 +2,6 @@ package door
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -39,13 +38,13 @@ func (d *Door) quarantine(ctx context.Context, in Refused) (Extent, error) {
 		return out, fault.New(fault.Invalid, "the store %s answers no query", in.Table.Store)
 	}
 	t := in.Table.Quarantine()
+	if there, err := exists(ctx, q, t); err != nil || !there {
+		return out, err // nothing was ever refused
+	}
 	_, batches, err := q.Query(ctx, dialect.Statement{
 		SQL:    fmt.Sprintf("SELECT count(*), min(_window_start), max(_window_end) FROM %s WHERE $rule = '' OR rule = $rule", q.Dialect().Table(t.Schema, t.Name)),
 		Params: []dialect.Param{{Name: "rule", Value: in.Rule}},
 	})
-	if fault.Is(err, fault.NotFound) || errors.Is(err, store.ErrAbsent) {
-		return out, nil
-	}
 	if err != nil {
 		return out, err
 	}
@@ -64,4 +63,23 @@ func (d *Door) quarantine(ctx context.Context, in Refused) (Extent, error) {
 		}
 	}
 	return out, nil
+}
+
+// exists says whether a store has a table. Engines have no common word for one that is not there.
+func exists(ctx context.Context, q store.Queryer, t project.Table) (bool, error) {
+	_, batches, err := q.Query(ctx, dialect.Statement{
+		SQL:    "SELECT 1 FROM information_schema.tables WHERE table_schema = $schema AND table_name = $name",
+		Params: []dialect.Param{{Name: "schema", Value: t.Schema}, {Name: "name", Value: t.Name}},
+	})
+	if err != nil {
+		return false, err
+	}
+	there := false
+	for batch, err := range batches {
+		if err != nil {
+			return false, err
+		}
+		there = there || batch.NumRows() > 0
+	}
+	return there, nil
 }

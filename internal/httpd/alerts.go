@@ -2,12 +2,14 @@ package httpd
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/api"
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/ledger"
 	"github.com/tidemill/tidemill/internal/notify"
 )
@@ -48,7 +50,7 @@ func (s *Server) testAlert(ctx context.Context, r *http.Request) ([]api.AlertTes
 		if wanted == "" {
 			return nil, fault.New(fault.NotFound, "the project declares no channel; add one under alerts.channels in tidemill.yaml")
 		}
-		return nil, fault.New(fault.NotFound, "the project declares no channel %q", wanted)
+		return nil, fault.New(fault.NotFound, "the project declares no channel %q%s", wanted, problem.Suggest(wanted, slices.Sorted(maps.Keys(plan.Channels))))
 	}
 	now := time.Now().UTC()
 	incident := ledger.Incident{

@@ -56,10 +56,10 @@ func (s *Server) backfillWindows(ctx context.Context, pl *project.Pipeline, t ca
 	var within calendar.Window
 	var err error
 	if within.Start, err = calendar.ParseMoment(in.From, t.Zone()); err != nil {
-		return nil, within, fault.New(fault.Invalid, "from: %w", err)
+		return nil, within, fault.New(fault.Invalid, "from: %s", calendar.Explain(err))
 	}
 	if within.End, err = calendar.ParseMoment(in.To, t.Zone()); err != nil {
-		return nil, within, fault.New(fault.Invalid, "to: %w", err)
+		return nil, within, fault.New(fault.Invalid, "to: %s", calendar.Explain(err))
 	}
 	if within.Empty() {
 		return nil, within, fault.New(fault.Invalid, "the range from %s to %s is empty", in.From, in.To)
@@ -68,7 +68,7 @@ func (s *Server) backfillWindows(ctx context.Context, pl *project.Pipeline, t ca
 	if in.Chunk != "" {
 		chunk, err := slot.ParseChunk(in.Chunk)
 		if err != nil {
-			return nil, within, fault.New(fault.Invalid, "chunk: %w", err)
+			return nil, within, fault.New(fault.Invalid, "chunk: %s", calendar.Explain(err))
 		}
 		windows, err = slot.Cut(within, chunk, t.Zone())
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/tidemill/tidemill/internal/api"
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/run"
 	"github.com/tidemill/tidemill/internal/ledger"
@@ -131,7 +132,7 @@ func (s *Server) replay(ctx context.Context, _ *http.Request, in api.ReplayReque
 	}
 	p, bundle := s.Catalog.Live()
 	if p == nil {
-		return api.Run{}, fault.New(fault.Invalid, "the project has no good version yet; see: tidemill check")
+		return api.Run{}, errNoVersion
 	}
 	for _, pl := range p.Pipelines {
 		for _, t := range pl.Tasks {
@@ -142,7 +143,7 @@ func (s *Server) replay(ctx context.Context, _ *http.Request, in api.ReplayReque
 			}
 		}
 	}
-	return api.Run{}, fault.New(fault.NotFound, "no task of the project writes %s", table)
+	return api.Run{}, fault.New(fault.NotFound, "no task of the project writes %s%s", table, problem.Suggest(table.String(), p.Written(true)))
 }
 
 func (s *Server) startReplay(ctx context.Context, pl project.Pipeline, task, bundle string, table project.Table, in api.ReplayRequest) (api.Run, error) {

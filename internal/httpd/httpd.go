@@ -52,6 +52,7 @@ type Server struct {
 	Status      func() api.Status
 	Door        func() http.RoundTripper // to the home worker; nil: it is not there
 	Stop        func(drain bool)
+	Guest       func() (leave func(), welcome bool) // a command begins to use the server
 	Log         *slog.Logger
 }
 
@@ -67,6 +68,7 @@ func (s *Server) Handler() http.Handler {
 	s.alertRoutes(mux)
 	s.historyRoutes(mux)
 	mux.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.Status()) })
+	mux.HandleFunc("GET /api/v1/visit", s.visit)
 	mux.HandleFunc("POST /api/v1/stop", func(w http.ResponseWriter, r *http.Request) {
 		s.Stop(r.URL.Query().Get("drain") == "true")
 		w.WriteHeader(http.StatusNoContent)
@@ -82,6 +84,19 @@ func (s *Server) Handler() http.Handler {
 		refuse(w, fault.New(fault.NotFound, "no route %s %s", r.Method, r.URL.Path))
 	})
 	return mux
+}
+
+// visit lasts as long as a command uses the server.
+func (s *Server) visit(w http.ResponseWriter, r *http.Request) {
+	leave, welcome := s.Guest()
+	if !welcome {
+		refuse(w, fault.New(fault.Unavailable, "the server is about to end"))
+		return
+	}
+	defer leave()
+	w.WriteHeader(http.StatusOK)
+	_ = http.NewResponseController(w).Flush()
+	<-r.Context().Done()
 }
 
 // handle makes a handler of a function that answers JSON.

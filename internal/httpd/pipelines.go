@@ -24,6 +24,9 @@ func (s *Server) pipelineRoutes(mux *http.ServeMux) {
 	}))
 	mux.HandleFunc("GET /api/v1/pipelines/{pipeline}/published", handle(s.published))
 	mux.HandleFunc("POST /api/v1/pipelines/{pipeline}/pause", take(func(ctx context.Context, r *http.Request, in api.PauseRequest) (struct{}, error) {
+		if err := s.pipeline(ctx, r.PathValue("pipeline")); err != nil {
+			return struct{}{}, err
+		}
 		return struct{}{}, s.Ledger.SetPaused(ctx, s.Environment, r.PathValue("pipeline"), in.Paused, in.By, in.Note)
 	}))
 	mux.HandleFunc("POST /api/v1/pipelines/{pipeline}/skip", handle(s.skipSlot))
@@ -32,7 +35,7 @@ func (s *Server) pipelineRoutes(mux *http.ServeMux) {
 func (s *Server) listPipelines(ctx context.Context, _ *http.Request) ([]api.Pipeline, error) {
 	p, _ := s.Catalog.Live()
 	if p == nil {
-		return nil, fault.New(fault.Invalid, "the project has no good version yet; see: tidemill check")
+		return nil, errNoVersion
 	}
 	known, err := s.Ledger.Pipelines(ctx, s.Environment)
 	if err != nil {
@@ -97,16 +100,17 @@ func (s *Server) published(ctx context.Context, r *http.Request) (map[string][]a
 }
 
 // skipSlot ends a slot before it starts, by a person's word.
-func (s *Server) skipSlot(ctx context.Context, r *http.Request) (struct{}, error) {
+func (s *Server) skipSlot(ctx context.Context, r *http.Request) (api.Slot, error) {
 	_, pl, _, err := s.live(r.PathValue("pipeline"))
 	if err != nil {
-		return struct{}{}, err
+		return api.Slot{}, err
 	}
 	timetable, err := pl.Schedule.Timetable()
 	if err != nil {
-		return struct{}{}, err
+		return api.Slot{}, err
 	}
 	reason := strings.TrimSpace("by a person: " + r.URL.Query().Get("note"))
+	var out api.Slot
 	_, err = s.Ledger.Decide(ctx, s.Environment, pl.Name, func(known slot.Pipeline, _ time.Time) (slot.Decision, error) {
 		known.Timetable = timetable
 		due := known.Future.Due
@@ -124,7 +128,10 @@ func (s *Server) skipSlot(ctx context.Context, r *http.Request) (struct{}, error
 			return d, fault.New(fault.Conflict, "%w", err)
 		}
 		d.Wake = time.Now() // the next slot is expected at once
+		for _, one := range d.Write {
+			out = api.Slot{Due: one.Due, Window: one.Window, State: string(one.State), Reason: one.Reason}
+		}
 		return d, nil
 	}, nil)
-	return struct{}{}, err
+	return out, err
 }

@@ -3,13 +3,15 @@ package httpd
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/api"
 	"github.com/tidemill/tidemill/internal/core/calendar"
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/run"
 	"github.com/tidemill/tidemill/internal/core/slot"
@@ -24,7 +26,7 @@ func (s *Server) runRoutes(mux *http.ServeMux) {
 		return s.showRun(ctx, r.PathValue("run"))
 	}))
 	mux.HandleFunc("POST /api/v1/runs/{run}/cancel", handle(func(ctx context.Context, r *http.Request) (struct{}, error) {
-		found, err := s.Ledger.Run(ctx, s.ref(r.PathValue("run")))
+		found, err := s.run(ctx, r.PathValue("run"))
 		if err != nil {
 			return struct{}{}, err
 		}
@@ -33,7 +35,10 @@ func (s *Server) runRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /api/v1/runs/{run}/rerun", take(s.rerun))
 	mux.HandleFunc("GET /api/v1/runs/{run}/logs/{task}", s.readLog)
 	mux.HandleFunc("POST /api/v1/set-aside", take(func(ctx context.Context, _ *http.Request, in api.SetAsideRequest) (struct{}, error) {
-		found, err := s.Ledger.Run(ctx, s.ref(in.Run))
+		found, err := s.run(ctx, in.Run)
+		if err == nil {
+			err = hasTask(found, in.Task)
+		}
 		if err != nil {
 			return struct{}{}, err
 		}
@@ -46,35 +51,32 @@ func (s *Server) runRoutes(mux *http.ServeMux) {
 	}))
 }
 
-func (s *Server) ref(id string) ledger.RunRef {
-	return ledger.RunRef{Environment: s.Environment, Run: id}
-}
-
 // live returns the live project with one of its pipelines.
 func (s *Server) live(pipeline string) (*project.Project, *project.Pipeline, string, error) {
 	p, bundle := s.Catalog.Live()
 	if p == nil {
-		return nil, nil, "", fault.New(fault.Invalid, "the project has no good version yet; see: tidemill check")
+		return nil, nil, "", errNoVersion
 	}
-	names := make([]string, 0, len(p.Pipelines))
-	for i := range p.Pipelines {
-		if p.Pipelines[i].Name == pipeline {
-			return p, &p.Pipelines[i], bundle, nil
-		}
-		names = append(names, p.Pipelines[i].Name)
+	if pl, ok := p.Pipeline(pipeline); ok {
+		return p, pl, bundle, nil
 	}
 	for _, one := range s.Catalog.Problems().Errors() {
 		if one.Owner == pipeline {
 			return nil, nil, "", fault.New(fault.Invalid, "the pipeline %s has errors and cannot run: %s: %s; see: tidemill check", pipeline, one.Place, one.Message)
 		}
 	}
-	return nil, nil, "", fault.New(fault.NotFound, "no pipeline %q; there are: %s", pipeline, strings.Join(names, ", "))
+	return nil, nil, "", noPipeline(p, pipeline)
 }
 
 func (s *Server) startRun(ctx context.Context, _ *http.Request, in api.RunRequest) (api.Run, error) {
 	p, pl, bundle, err := s.live(in.Pipeline)
 	if err != nil {
 		return api.Run{}, err
+	}
+	for _, name := range append(slices.Clone(in.Tasks), in.From) {
+		if _, ok := pl.Task(name); !ok && name != "" {
+			return api.Run{}, fault.New(fault.NotFound, "the pipeline %s has no task %q%s", pl.Name, name, problem.Suggest(name, pl.TaskNames()))
+		}
 	}
 	params, err := checkParams(pl, in.Params)
 	if err != nil {
@@ -120,7 +122,7 @@ func (s *Server) startRun(ctx context.Context, _ *http.Request, in api.RunReques
 func namedWindow(t calendar.Timetable, text string) (calendar.Window, error) {
 	w, err := t.NamedWindow(text)
 	if err != nil {
-		return w, fault.New(fault.Invalid, "window %q: %w", text, err)
+		return w, fault.New(fault.Invalid, "window: %s", calendar.Explain(err))
 	}
 	return w, nil
 }
@@ -146,7 +148,7 @@ func checkParams(pl *project.Pipeline, given json.RawMessage) (json.RawMessage, 
 	for name, v := range values {
 		kind, ok := declared[name]
 		if !ok {
-			return nil, fault.New(fault.Invalid, "pipeline %s declares no param %q", pl.Name, name)
+			return nil, fault.New(fault.Invalid, "the pipeline %s declares no param %q%s", pl.Name, name, problem.Suggest(name, slices.Sorted(maps.Keys(declared))))
 		}
 		if !hasType(v, kind) {
 			return nil, fault.New(fault.Invalid, "param %s is a %s; %v is not", name, kind, v)
@@ -169,6 +171,11 @@ func hasType(v any, kind string) bool {
 
 func (s *Server) listRuns(ctx context.Context, r *http.Request) ([]api.Run, error) {
 	q := r.URL.Query()
+	if name := q.Get("pipeline"); name != "" {
+		if err := s.pipeline(ctx, name); err != nil {
+			return nil, err
+		}
+	}
 	list, err := s.Ledger.Runs(ctx, ledger.RunFilter{
 		Environment: s.Environment, Pipeline: q.Get("pipeline"), State: run.State(q.Get("state")), Backfill: q.Get("backfill"), Most: number(r, "most", 50),
 	})
@@ -180,7 +187,7 @@ func (s *Server) listRuns(ctx context.Context, r *http.Request) ([]api.Run, erro
 }
 
 func (s *Server) showRun(ctx context.Context, id string) (api.Run, error) {
-	info, err := s.Ledger.Run(ctx, s.ref(id))
+	info, err := s.run(ctx, id)
 	if err != nil {
 		return api.Run{}, err
 	}
@@ -227,9 +234,14 @@ func attemptInfo(a ledger.AttemptInfo) api.Attempt {
 }
 
 func (s *Server) rerun(ctx context.Context, r *http.Request, in api.RerunRequest) ([]string, error) {
-	info, err := s.Ledger.Run(ctx, s.ref(r.PathValue("run")))
+	info, err := s.run(ctx, r.PathValue("run"))
 	if err != nil {
 		return nil, err
+	}
+	for _, name := range in.Tasks {
+		if err := hasTask(info, name); err != nil {
+			return nil, err
+		}
 	}
 	scope := ledger.RerunScope{Tasks: in.Tasks, Following: in.Following}
 	switch in.Code {
@@ -254,7 +266,7 @@ func (s *Server) rerun(ctx context.Context, r *http.Request, in api.RerunRequest
 // readLog streams an attempt's log; with follow, until the attempt has ended.
 func (s *Server) readLog(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	info, err := s.Ledger.Run(ctx, s.ref(r.PathValue("run")))
+	info, err := s.run(ctx, r.PathValue("run"))
 	if err != nil {
 		refuse(w, err)
 		return
@@ -289,7 +301,7 @@ func (s *Server) newestAttempt(ctx context.Context, info ledger.RunInfo, ref run
 			return t.Attempt, nil
 		}
 	}
-	return 0, fault.New(fault.NotFound, "run %s has no task %s", ref.Run, ref.Task)
+	return 0, hasTask(info, ref.Task)
 }
 
 func (s *Server) attemptEnded(ctx context.Context, ref run.Ref, attempt int) (bool, error) {

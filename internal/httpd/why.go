@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/api"
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/run"
 	"github.com/tidemill/tidemill/internal/core/slot"
@@ -32,6 +34,9 @@ func (s *Server) why(ctx context.Context, what string) (api.Why, error) {
 		if task == "" {
 			return s.whyPipeline(ctx, p, head)
 		}
+		if pl, _ := p.Pipeline(head); !slices.Contains(pl.TaskNames(), task) {
+			return api.Why{}, fault.New(fault.NotFound, "the pipeline %s has no task %q%s", head, task, problem.Suggest(task, pl.TaskNames()))
+		}
 		newest, err := s.Ledger.Runs(ctx, ledger.RunFilter{Environment: s.Environment, Pipeline: head, Most: 1})
 		if err != nil {
 			return api.Why{}, err
@@ -41,34 +46,42 @@ func (s *Server) why(ctx context.Context, what string) (api.Why, error) {
 		}
 		head = newest[0].Run
 	}
-	info, err := s.Ledger.Run(ctx, s.ref(head))
-	if fault.Is(err, fault.NotFound) {
-		return api.Why{}, fault.New(fault.NotFound, "there is no run or pipeline %q; %w", head, errNoSuchThing)
+	info, err := s.run(ctx, head)
+	if fault.Is(err, fault.NotFound) && p != nil {
+		if near := problem.Nearest(head, p.PipelineNames()); near != "" {
+			return api.Why{}, noPipeline(p, head)
+		}
+		return api.Why{}, fault.New(fault.NotFound, "%w, nor a pipeline of that name; %w", err, errNoSuchThing)
 	}
 	if err != nil {
 		return api.Why{}, err
 	}
-	if task != "" {
-		for _, t := range info.Tasks {
-			if t.Name == task {
-				return s.toWhy(info.Run+"/"+task, s.whyTask(ctx, p, info, t)), nil
-			}
-		}
-		return api.Why{}, fault.New(fault.NotFound, "run %s has no task %s", info.Run, task)
+	if task == "" {
+		return s.whyRun(ctx, p, info)
 	}
-	return s.whyRun(ctx, p, info)
+	if err := hasTask(info, task); err != nil {
+		return api.Why{}, err
+	}
+	i := slices.IndexFunc(info.Tasks, func(t ledger.TaskInfo) bool { return t.Name == task })
+	return s.toWhy(info.Run+"/"+task, s.whyTask(ctx, p, info, info.Tasks[i])), nil
 }
 
 func hasPipeline(p *project.Project, name string) bool {
 	if p == nil {
 		return false
 	}
-	for _, pl := range p.Pipelines {
-		if pl.Name == name {
-			return true
+	_, ok := p.Pipeline(name)
+	return ok
+}
+
+// zone is the project's: moments and windows are said in it.
+func zone(p *project.Project) *time.Location {
+	if p != nil {
+		if z, err := time.LoadLocation(p.Timezone); err == nil {
+			return z
 		}
 	}
-	return false
+	return time.UTC
 }
 
 // toWhy makes the first reason the sentence.
@@ -129,7 +142,7 @@ func (s *Server) whyTask(ctx context.Context, p *project.Project, info ledger.Ru
 	case run.TaskClaimed, run.TaskRunning:
 		return []why.Reason{why.Running(max(t.Attempt, 1), t.Began)}
 	case run.TaskBackoff:
-		return []why.Reason{why.Backoff(t.Reason, t.ReadyAt)}
+		return []why.Reason{why.Backoff(t.Reason, t.ReadyAt, zone(p))}
 	case run.TaskCancelling, run.TaskClosing:
 		return []why.Reason{why.Closing()}
 	case run.TaskSucceeded:
@@ -157,7 +170,7 @@ func (s *Server) whyWaiting(p *project.Project, info ledger.RunInfo, t ledger.Ta
 		reasons = append(reasons, why.Upstream(open, info.Began))
 	}
 	for _, w := range t.Waits {
-		reasons = append(reasons, why.Window(w.Target, w.Window, producer(p, w.Target), info.Began))
+		reasons = append(reasons, why.Window(w.Target, w.Window, zone(p), producer(p, w.Target), info.Began))
 	}
 	return reasons
 }
@@ -207,7 +220,16 @@ func (s *Server) whyPipeline(ctx context.Context, p *project.Project, name strin
 	}
 	for _, k := range known {
 		if k.Pipeline == name && k.Paused {
-			reasons = append(reasons, why.Paused(k.PausedBy, k.PausedNote, k.PausedAt))
+			reasons = append(reasons, why.Paused(name, k.PausedBy, k.PausedNote, k.PausedAt))
+		}
+	}
+	incidents, err := s.Ledger.Incidents(ctx, s.Environment, false)
+	if err != nil {
+		return api.Why{}, err
+	}
+	for _, i := range incidents {
+		if i.Pipeline == name && i.Kind != "definition_error" { // those are said above, by what is wrong
+			reasons = append(reasons, why.Incident(i.ID, i.Kind, i.Task, i.Summary, i.Opened))
 		}
 	}
 	open, err := s.Ledger.Runs(ctx, ledger.RunFilter{Environment: s.Environment, Pipeline: name, State: run.Running, Most: 5})
@@ -226,7 +248,7 @@ func (s *Server) whyPipeline(ctx context.Context, p *project.Project, name strin
 		return api.Why{}, err
 	}
 	if len(slots) == 1 && slots[0].State == slot.Expected {
-		reasons = append(reasons, why.NotDue(slots[0].Due, slots[0].Window))
+		reasons = append(reasons, why.NotDue(slots[0].Due, slots[0].Window, zone(p)))
 	}
 	for _, pl := range p.Pipelines {
 		if pl.Name == name && !pl.Schedule.Scheduled() {
@@ -237,6 +259,9 @@ func (s *Server) whyPipeline(ctx context.Context, p *project.Project, name strin
 }
 
 func (s *Server) whySlot(ctx context.Context, pipeline, due string) (api.Why, error) {
+	if err := s.pipeline(ctx, pipeline); err != nil {
+		return api.Why{}, err
+	}
 	at, err := time.Parse(time.RFC3339, due)
 	if err != nil {
 		return api.Why{}, fault.New(fault.Invalid, "%q is no due time in RFC 3339", due)

@@ -98,6 +98,8 @@ func (v *version) missing(t *task, m *file.Move) project.Missing {
 	in := &m.Missing
 	if in.Policy.Given {
 		out.Policy = in.Policy.V
+	} else if !in.Wait.Given {
+		t.origin("policy", project.Origin{Level: "default"})
 	}
 	switch {
 	case in.Wait.Given && (!in.Policy.Given || in.Policy.V == "wait"):

@@ -73,6 +73,9 @@ type Result struct {
 	Refused   bool     // an error concerns all: nothing of this version may go live
 }
 
+// ProjectFile is the file that makes a folder a project.
+const ProjectFile = folder.ProjectName
+
 // Read reads a project folder once. An error means that it could not be read at
 // all; what is wrong with it is in the result.
 func Read(ctx context.Context, dir string, options Options) (*Result, error) {

@@ -169,6 +169,8 @@ func (v *version) buildWrite(t *task, target target, of int) project.Write {
 			t.fail(v, problem.BadSetting, f.Place, "make a task of each table", "feature does not say which of the tables it means")
 		}
 		w.Keys, w.EventTime = texts(f.Keys), f.EventTime.V
+		delete(t.out.Origins, "keys")
+		delete(t.out.Origins, "event_time")
 		if f.KnownAt.Given {
 			w.KnownAt = f.KnownAt.V
 		}
@@ -224,11 +226,14 @@ func (v *version) fromContract(t *task, w *project.Write, o *file.WriteOptions) 
 		check(f.EventTime)
 		check(f.KnownAt)
 	}
-	if len(w.Keys) == 0 {
+	agreed := project.Origin{Level: "contract", Place: c.Place}
+	if len(w.Keys) == 0 && len(c.Key) > 0 {
 		w.Keys = c.Key
+		t.origin("keys", agreed)
 	}
-	if w.EventTime == "" {
+	if w.EventTime == "" && c.EventTime != "" {
 		w.EventTime = c.EventTime
+		t.origin("event_time", agreed)
 	}
 	w.KnownAt = c.KnownAt
 	if w.AvailableAfter == 0 {

@@ -1,6 +1,10 @@
 package calendar
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
 
 // Names of the parts that a ParseError can blame.
 const (
@@ -28,6 +32,22 @@ type ParseError struct {
 // Error names the field, the offending text and its place.
 func (e *ParseError) Error() string {
 	return fmt.Sprintf("%s %q at offset %d: %s", e.Field, e.Text, e.Offset, e.Problem)
+}
+
+// Explain says in one sentence what is wrong with a text that a person typed, and how to mend it.
+func Explain(err error) string {
+	e, ok := errors.AsType[*ParseError](err)
+	if !ok {
+		return err.Error()
+	}
+	text := fmt.Sprintf("%q: %s", e.Text, e.Problem)
+	if e.Field != FieldExpression && e.Field != FieldMoment && e.Field != FieldEvery && e.Field != FieldWindow {
+		text = e.Field + " " + text
+	}
+	if e.Remedy != "" {
+		text += "; " + strings.ToLower(e.Remedy[:1]) + strings.TrimSuffix(e.Remedy[1:], ".")
+	}
+	return text
 }
 
 // EmptyWindowError says that a schedule comes due more often than its windows end.

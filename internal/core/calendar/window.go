@@ -41,6 +41,26 @@ func (w Window) String() string {
 	return w.Start.UTC().Format(time.RFC3339Nano) + "/" + w.End.UTC().Format(time.RFC3339Nano)
 }
 
+// Text writes the window as people read it in a zone: a date where it is one
+// local day. The epoch begins windows that nobody gave a start; they are said by their end.
+func (w Window) Text(zone *time.Location) string {
+	layout := "2006-01-02 15:04"
+	if w.End.Sub(w.Start) < time.Hour {
+		layout += ":05"
+	}
+	start, end := w.Start.In(orUTC(zone)), w.End.In(orUTC(zone))
+	midnight := func(t time.Time) bool { return t.Hour() == 0 && t.Minute() == 0 && t.Second() == 0 }
+	switch {
+	case w.IsZero():
+		return ""
+	case w.Start.Unix() == 0:
+		return "until " + end.Format(layout)
+	case midnight(start) && midnight(end) && start.AddDate(0, 0, 1).Equal(end):
+		return start.Format(time.DateOnly)
+	}
+	return start.Format(layout) + " – " + end.Format(layout)
+}
+
 // StartOfDate returns the first instant of a local date. It says false for a date that the zone skips.
 func StartOfDate(year int, month time.Month, day int, zone *time.Location) (time.Time, bool) {
 	midnight := dayOf(year, month, day) * secondsPerDay

@@ -117,6 +117,19 @@ func Nearest(word string, candidates []string) string {
 	return best
 }
 
+// Suggest ends a sentence that says that a word names nothing: with the nearest
+// candidate, or with all of them where they are few enough to read.
+func Suggest(word string, candidates []string) string {
+	const few = 8
+	if near := Nearest(word, candidates); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	if len(candidates) == 0 || len(candidates) > few {
+		return ""
+	}
+	return "; there are: " + strings.Join(candidates, ", ")
+}
+
 func distance(a, b string) int {
 	s, t := []rune(a), []rune(b)
 	if max(len(s), len(t)) > 64 {

@@ -8,6 +8,7 @@ package project
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/problem"
@@ -75,6 +76,51 @@ type Pipeline struct {
 	Params   []Param       `json:"params,omitempty"`
 	Tasks    []Task        `json:"tasks"`
 	Place    problem.Place `json:"place"`
+}
+
+// Pipeline finds a pipeline by its name.
+func (p *Project) Pipeline(name string) (*Pipeline, bool) {
+	for i := range p.Pipelines {
+		if p.Pipelines[i].Name == name {
+			return &p.Pipelines[i], true
+		}
+	}
+	return nil, false
+}
+
+// PipelineNames lists the pipelines.
+func (p *Project) PipelineNames() []string {
+	out := make([]string, 0, len(p.Pipelines))
+	for _, pl := range p.Pipelines {
+		out = append(out, pl.Name)
+	}
+	return out
+}
+
+// TaskNames lists the tasks of a pipeline.
+func (p *Pipeline) TaskNames() []string {
+	out := make([]string, 0, len(p.Tasks))
+	for _, t := range p.Tasks {
+		out = append(out, t.Name)
+	}
+	return out
+}
+
+// Written lists the tables that the project writes, views left out where kept is asked for:
+// a view keeps no rows of its own.
+func (p *Project) Written(kept bool) []string {
+	var out []string
+	for _, pl := range p.Pipelines {
+		for _, t := range pl.Tasks {
+			for _, w := range t.Writes {
+				if !kept || w.Mode != ModeView {
+					out = append(out, w.Table.String())
+				}
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // Task returns the task of that name.

@@ -28,12 +28,12 @@ func Upstream(names []string, since time.Time) Reason {
 }
 
 // Window says: the task waits until another pipeline's table covers a window.
-func Window(table string, w calendar.Window, producer string, since time.Time) Reason {
+func Window(table string, w calendar.Window, zone *time.Location, producer string, since time.Time) Reason {
 	next := "nobody in the live project writes the table; give it a writer, or say wait: none"
 	if producer != "" {
 		next = fmt.Sprintf("starts by itself when %s has published it; look at: tidemill why %s", producer, producer)
 	}
-	return Reason{Text: fmt.Sprintf("waits until %s covers %s", table, w), Since: since, Next: next}
+	return Reason{Text: fmt.Sprintf("waits until %s covers %s", table, w.Text(zone)), Since: since, Next: next}
 }
 
 // Turn says: the run waits for earlier runs of its pipeline.
@@ -59,8 +59,8 @@ func Worker(workers, slots, busy int, since time.Time) Reason {
 }
 
 // Backoff says: the task rests between attempts.
-func Backoff(reason string, until time.Time) Reason {
-	return Reason{Text: "rests after " + reason, Next: "tries again by itself at " + until.UTC().Format(time.RFC3339)}
+func Backoff(reason string, until time.Time, zone *time.Location) Reason {
+	return Reason{Text: "rests after " + reason, Next: "tries again by itself at " + moment(until, zone)}
 }
 
 // Closing says: the task's publish key is being closed.
@@ -69,20 +69,20 @@ func Closing() Reason {
 }
 
 // Paused says: the pipeline is paused.
-func Paused(by, note string, since time.Time) Reason {
-	text := "the pipeline is paused"
+func Paused(pipeline, by, note string, since time.Time) Reason {
+	text := "is paused"
 	if by != "" {
 		text += " by " + by
 	}
 	if note != "" {
 		text += ": " + note
 	}
-	return Reason{Text: text, Since: since, Next: "goes on after: tidemill resume"}
+	return Reason{Text: text, Since: since, Next: "goes on after: tidemill resume " + pipeline}
 }
 
 // NotDue says: the next slot has not come.
-func NotDue(due time.Time, w calendar.Window) Reason {
-	return Reason{Text: fmt.Sprintf("is next due at %s, for the window %s", due.UTC().Format(time.RFC3339), w), Next: "starts by itself then"}
+func NotDue(due time.Time, w calendar.Window, zone *time.Location) Reason {
+	return Reason{Text: fmt.Sprintf("is next due at %s, for the window %s", moment(due, zone), w.Text(zone)), Next: "starts by itself then"}
 }
 
 // NoSchedule says: nobody but a person starts it.
@@ -92,7 +92,18 @@ func NoSchedule(pipeline string) Reason {
 
 // Definition says: the pipeline's files are broken.
 func Definition(place, message string) Reason {
-	return Reason{Text: "its files have an error: " + place + ": " + message, Next: "mend the file; the last good version runs on"}
+	return Reason{Text: "has an error in its files: " + place + ": " + message, Next: "mend the file; the last good version runs on"}
+}
+
+// Incident says: something is wrong with it, and was told to people.
+func Incident(id, kind, task, summary string, since time.Time) Reason {
+	if task != "" {
+		summary = task + ": " + summary
+	}
+	return Reason{
+		Text: fmt.Sprintf("has the open incident %s (%s): %s", id, strings.ReplaceAll(kind, "_", " "), summary), Since: since,
+		Next: "resolved by the next success for the same window",
+	}
 }
 
 // Ended says: how something ended.
@@ -107,6 +118,11 @@ func Ended(state, reason string, at time.Time, next string) Reason {
 // Running says: it runs.
 func Running(attempt int, since time.Time) Reason {
 	return Reason{Text: fmt.Sprintf("is running, attempt %d", attempt), Since: since}
+}
+
+// moment is an instant as people read it in a zone.
+func moment(t time.Time, zone *time.Location) string {
+	return t.In(zone).Format("2006-01-02 15:04:05 MST")
 }
 
 func list(names []string) string {
