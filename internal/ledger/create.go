@@ -44,6 +44,7 @@ type NewTask struct {
 	Name     string
 	Upstream []string
 	When     string
+	RetryIf  string
 	Retries  int
 	Backoff  time.Duration
 	Waits    []Wait
@@ -116,9 +117,9 @@ func (tx *Tx) createTask(n NewRun, t NewTask) error {
 			return err
 		}
 	}
-	return tx.exec(`INSERT INTO task (environment, run, task, idx, state, waiting, condition, retries, backoff_us)
-		VALUES ($1, $2, $3, 0, 'waiting', $4, $5, $6, $7)`,
-		n.Environment, n.ID, t.Name, waiting, t.When, t.Retries, t.Backoff.Microseconds())
+	return tx.exec(`INSERT INTO task (environment, run, task, idx, state, waiting, condition, retry_if, retries, backoff_us)
+		VALUES ($1, $2, $3, 0, 'waiting', $4, $5, $6, $7, $8)`,
+		n.Environment, n.ID, t.Name, waiting, t.When, t.RetryIf, t.Retries, t.Backoff.Microseconds())
 }
 
 func (tx *Tx) steps(commands []Command) error {

@@ -101,7 +101,7 @@ func (e End) Event() run.Event {
 	case Closed:
 		return run.Closed{Epoch: e.Epoch, Committed: len(e.Result.Receipts) > 0, Tables: e.Result.Tables()}
 	}
-	return run.AttemptFailed{Epoch: e.Epoch, Kind: e.Kind, Reason: e.Reason}
+	return run.AttemptFailed{Epoch: e.Epoch, Kind: e.Kind, Reason: e.Reason, ExitCode: e.Result.ExitCode}
 }
 
 // Answer is what the server has to say.

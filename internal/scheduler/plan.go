@@ -36,7 +36,7 @@ func Tasks(p *project.Project, pl *project.Pipeline, window calendar.Window, due
 		if !chosen[t.Name] {
 			continue
 		}
-		n := ledger.NewTask{Name: t.Name, When: t.When, Retries: t.Retries, Backoff: t.Backoff}
+		n := ledger.NewTask{Name: t.Name, When: t.When, RetryIf: t.RetryIf, Retries: t.Retries, Backoff: t.Backoff}
 		for _, up := range t.Upstream {
 			if chosen[up] {
 				n.Upstream = append(n.Upstream, up)
