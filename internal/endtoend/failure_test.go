@@ -1,0 +1,78 @@
+package endtoend_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tidemill/tidemill/internal/api"
+)
+
+// project writes a project of the given files.
+func project(t *testing.T, files map[string]string) folder {
+	t.Helper()
+	f := folder{t, t.TempDir()}
+	for name, content := range files {
+		path := filepath.Join(f.dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f
+}
+
+// task returns a task of the newest run of a pipeline.
+func (f folder) task(pipeline, name string) api.Task {
+	f.t.Helper()
+	runs := ask[[]api.Run](f, "runs", pipeline)
+	if len(runs) == 0 {
+		f.t.Fatalf("%s has no run", pipeline)
+	}
+	for _, one := range ask[api.Run](f, "show", runs[0].ID).Tasks {
+		if one.Name == name {
+			return one
+		}
+	}
+	f.t.Fatalf("run %s has no task %s", runs[0].ID, name)
+	return api.Task{}
+}
+
+// TestRetryIfChoosesByExitCodeAndAFailureSaysItsLastWords runs one program that
+// ends with 3 and one that ends with 4.
+func TestRetryIfChoosesByExitCodeAndAFailureSaysItsLastWords(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte("swordfish-17"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := project(t, map[string]string{
+		"tidemill.yaml":              "project: p\nsecrets: {key: \"file:" + key + "\"}\n",
+		"pipelines/a/pipeline.yaml":  "description: two failures\n",
+		"pipelines/a/again.yaml":     "command: [sh, -c, \"echo warning >&2; echo no route to host >&2; exit 3\"]\nretries: 2\nbackoff: 1s\nretry_if: exit_code == 3\n",
+		"pipelines/a/once.yaml":      "command: {args: [sh, -c, \"echo refused $KEY >&2; exit 4\"], env: {KEY: \"{secret.key}\"}}\nretries: 2\nbackoff: 1s\nretry_if: exit_code == 3\n",
+		"pipelines/a/unmatched.yaml": "command: [sh, -c, \"exit 5\"]\nretries: 1\nbackoff: 1s\nretry_if: message.startsWith('exit code 5')\n",
+	})
+	server := f.up()
+	defer f.down(server)
+	if out, talk, code := f.try("run", "a"); code != 1 {
+		t.Errorf("the run ended with %d, want 1\n%s%s", code, out, talk)
+	}
+	for name, want := range map[string]struct {
+		attempts int
+		reason   string
+	}{
+		"again":     {3, "exit code 3: no route to host"},
+		"once":      {1, "exit code 4: refused ***; not tried again: retry_if: exit_code == 3 is false"},
+		"unmatched": {2, "exit code 5"},
+	} {
+		if got := f.task("a", name); got.Attempt != want.attempts || got.Reason != want.reason {
+			t.Errorf("%s: attempt %d, %q; want %d, %q", name, got.Attempt, got.Reason, want.attempts, want.reason)
+		}
+	}
+	if out := f.must("incidents"); !strings.Contains(out, "no route to host") {
+		t.Errorf("incidents do not say why:\n%s", out)
+	}
+}
