@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/ledger"
 )
 
 // project writes a project of the given files.
@@ -74,5 +75,25 @@ func TestRetryIfChoosesByExitCodeAndAFailureSaysItsLastWords(t *testing.T) {
 	}
 	if out := f.must("incidents"); !strings.Contains(out, "no route to host") {
 		t.Errorf("incidents do not say why:\n%s", out)
+	}
+}
+
+// TestAMissingFileIsATaskThatFailedAndItsIncidentNamesStoreAndPath keeps a broken
+// contract apart from a file that did not come.
+func TestAMissingFileIsATaskThatFailedAndItsIncidentNamesStoreAndPath(t *testing.T) {
+	f := project(t, map[string]string{
+		"tidemill.yaml":             "project: p\nstores:\n  landing: {kind: files, path: ./landing}\n",
+		"landing/.keep":             "",
+		"pipelines/a/pipeline.yaml": "description: one move\n",
+		"pipelines/a/x.yaml":        "move: {from: \"landing:flights/2013-01-02.csv*\", to: raw.x, mode: replace}\n",
+	})
+	server := f.up()
+	defer f.down(server)
+	if out, talk, code := f.try("run", "a"); code != 5 {
+		t.Errorf("the run ended with %d, want 5\n%s%s", code, out, talk)
+	}
+	open := ask[[]ledger.Incident](f, "incidents")
+	if len(open) != 1 || open[0].Kind != "task_failed" || !strings.HasPrefix(open[0].Summary, "landing:flights/2013-01-02.csv* matches no file in "+f.dir) {
+		t.Errorf("incidents %+v", open)
 	}
 }
