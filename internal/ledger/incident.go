@@ -48,7 +48,7 @@ type Report struct {
 	Pipeline    string
 	Task        string
 	Owner       string
-	Run         string // may be empty
+	Run         string // or the slot PIPELINE@DUE that never became one; may be empty
 	Window      commit.Window
 	Summary     string
 }
