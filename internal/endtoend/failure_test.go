@@ -29,17 +29,23 @@ func project(t *testing.T, files map[string]string) folder {
 // task returns a task of the newest run of a pipeline.
 func (f folder) task(pipeline, name string) api.Task {
 	f.t.Helper()
-	runs := ask[[]api.Run](f, "runs", pipeline)
-	if len(runs) == 0 {
-		f.t.Fatalf("%s has no run", pipeline)
-	}
-	for _, one := range ask[api.Run](f, "show", runs[0].ID).Tasks {
+	for _, one := range ask[api.Run](f, "show", f.newest(pipeline)).Tasks {
 		if one.Name == name {
 			return one
 		}
 	}
-	f.t.Fatalf("run %s has no task %s", runs[0].ID, name)
+	f.t.Fatalf("the newest run of %s has no task %s", pipeline, name)
 	return api.Task{}
+}
+
+// newest returns the newest run of a pipeline.
+func (f folder) newest(pipeline string) string {
+	f.t.Helper()
+	runs := ask[[]api.Run](f, "runs", pipeline)
+	if len(runs) == 0 {
+		f.t.Fatalf("%s has no run", pipeline)
+	}
+	return runs[0].ID
 }
 
 // TestRetryIfChoosesByExitCodeAndAFailureSaysItsLastWords runs one program that
