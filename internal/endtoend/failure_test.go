@@ -103,3 +103,26 @@ func TestAMissingFileIsATaskThatFailedAndItsIncidentNamesStoreAndPath(t *testing
 		t.Errorf("incidents %+v", open)
 	}
 }
+
+// TestAnUnsetSecretOfAChannelIsAnIncidentThatNamesIt fails a task whose channel
+// cannot sign what it sends.
+func TestAnUnsetSecretOfAChannelIsAnIncidentThatNamesIt(t *testing.T) {
+	f := project(t, map[string]string{
+		"tidemill.yaml": "project: p\nsecrets: {hook: \"env:TIDEMILL_TEST_NOT_SET\"}\nalerts:\n" +
+			"  channels:\n    oncall: {kind: webhook, url: \"http://127.0.0.1:9/\", hmac: \"{secret.hook}\"}\n  routes:\n  - {to: [oncall]}\n",
+		"pipelines/a/pipeline.yaml": "description: fails\n",
+		"pipelines/a/x.yaml":        "command: [\"false\"]\n",
+	})
+	server := f.up()
+	defer f.down(server)
+	f.try("run", "a")
+	f.await("the incident of the channel", func() bool { return strings.Contains(f.must("incidents"), "notification_failed") })
+	for _, one := range ask[[]ledger.Incident](f, "incidents") {
+		if one.Kind == "notification_failed" && !strings.Contains(one.Summary, "secret hook: the environment variable TIDEMILL_TEST_NOT_SET is not set") {
+			t.Errorf("the incident says %q", one.Summary)
+		}
+	}
+	if sent := f.must("incidents", "--sent"); !strings.Contains(sent, "pending") || !strings.Contains(sent, "TIDEMILL_TEST_NOT_SET") {
+		t.Errorf("the messages do not say what they wait for:\n%s", sent)
+	}
+}
