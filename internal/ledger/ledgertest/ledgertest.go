@@ -152,6 +152,7 @@ func Run(t *testing.T, open func(*testing.T) *ledger.Ledger) {
 	}
 	maps.Copy(tests, scheduled)
 	maps.Copy(tests, workers)
+	maps.Copy(tests, pruned)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
