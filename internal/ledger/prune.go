@@ -80,6 +80,11 @@ func (l *Ledger) pruneAll(ctx context.Context, environment string, before time.T
 		err := l.write(ctx, func(tx *Tx) error {
 			gone = 0
 			for _, id := range part {
+				if key == "run" {
+					if err := tx.keepSuccesses(environment, id); err != nil {
+						return err
+					}
+				}
 				n, err := tx.execCount(remove, environment, id, us(before))
 				if err != nil {
 					return err
@@ -102,6 +107,26 @@ func (l *Ledger) pruneAll(ctx context.Context, environment string, before time.T
 		count += gone
 	}
 	return count, nil
+}
+
+// keepSuccesses turns what after_previous asks of a run into intervals, which
+// outlive it: those of windows that touch are one row.
+func (tx *Tx) keepSuccesses(environment, id string) error {
+	h, err := tx.header(environment, id)
+	if err != nil {
+		return err
+	}
+	rows, err := tx.query(`SELECT DISTINCT task FROM task WHERE environment = $1 AND run = $2 AND state IN ('succeeded', 'accepted') ORDER BY task`, environment, id)
+	tasks, err := scanAll(rows, err, scanText)
+	if err != nil || !h.Window.Start.Before(h.Window.End) {
+		return err
+	}
+	for _, task := range tasks {
+		if _, err := tx.cover(environment, PreviousTarget(h.Pipeline, task), h.Window); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pruneRest takes out backfills without a run, and sessions that nothing names.

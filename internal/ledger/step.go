@@ -113,6 +113,13 @@ func (tx *Tx) follow(c Command, s run.Snapshot, effects []run.Effect) ([]Command
 			return nil, err
 		}
 	}
+	if s.Task.State.Good() {
+		woken, err := tx.wake(c.Environment, PreviousTarget(s.Run.Pipeline, c.Task), us(s.Run.Window.Start), us(s.Run.Window.End))
+		if err != nil {
+			return nil, err
+		}
+		more = append(more, woken...)
+	}
 	if s.Task.State == run.TaskSucceeded {
 		return more, tx.recovered(c.Ref, s.Run)
 	}

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/calendar"
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/core/run"
 	"github.com/tidemill/tidemill/internal/core/slot"
 	"github.com/tidemill/tidemill/internal/ledger"
 )
@@ -17,6 +20,7 @@ var scheduled = map[string]func(*testing.T, *bundle){
 	"an edited schedule begins at the mark":                                           edited,
 	"a pause keeps slots, and a resume judges them":                                   paused,
 	"a run with a named window leaves the mark alone, [mark, now) moves it":           named,
+	"after_previous waits for the window before, where there is one":                  previous,
 	"a backfill finds the windows that slots recorded":                                recorded,
 }
 
@@ -221,6 +225,43 @@ func named(t *testing.T, b *bundle) {
 	if second := manual("r3"); !second.Start.Equal(first.End) || !second.End.Equal(b.now) {
 		t.Errorf("the second window is %s, after %s", second, first)
 	}
+}
+
+func previous(t *testing.T, b *bundle) {
+	task := func(n int) ledger.NewTask {
+		return ledger.NewTask{Name: "a", Waits: []ledger.Wait{{Target: ledger.PreviousTarget("land", "a"), Window: day(n - 1)}}}
+	}
+	allow := func(n int) ledger.NewRun { return ledger.NewRun{Window: day(n), Overlap: project.OverlapAllow} }
+	b.create("r1", allow(1), task(1))
+	b.want("r1", map[string]string{"run": "running", "a": "ready"}) // nobody ever expected the window before
+	b.create("r2", allow(2), task(2))
+	b.create("r3", allow(3), task(3))
+	b.want("r2", map[string]string{"run": "running", "a": "waiting"})
+	g := b.one("s1")
+	b.must(g.Ref, run.Acknowledged{Epoch: g.Epoch}, run.AttemptFailed{Epoch: g.Epoch, Kind: fault.Failed, Reason: "exit code 1"})
+	b.want("r2", map[string]string{"run": "running", "a": "waiting"})
+	if _, err := b.Rerun(t.Context(), ledger.RunRef{Environment: environment, Run: "r1"}, ledger.RerunScope{}, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	b.succeed(b.one("s1"))
+	b.want("r2", map[string]string{"run": "running", "a": "ready"})
+	b.want("r3", map[string]string{"run": "running", "a": "waiting"})
+	g = b.one("s1")
+	b.must(g.Ref, run.Acknowledged{Epoch: g.Epoch}, run.AttemptFailed{Epoch: g.Epoch, Kind: fault.Failed, Reason: "exit code 1"})
+	if err := b.SetAside(t.Context(), g.Ref, true, "ann", "loaded by hand"); err != nil {
+		t.Fatal(err)
+	}
+	b.succeed(b.one("s1")) // r3
+	b.now = b.now.Add(time.Second)
+	if _, err := b.Prune(t.Context(), environment, b.now); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := b.Published(t.Context(), environment, ledger.PreviousTarget("land", "a"))
+	if err != nil || len(kept) != 1 || kept[0] != day(1) {
+		t.Errorf("of what was pruned %v is kept, %v; want the 1st", kept, err)
+	}
+	b.create("again", allow(2), task(2))
+	b.want("again", map[string]string{"run": "running", "a": "ready"})
 }
 
 func recorded(t *testing.T, b *bundle) {
