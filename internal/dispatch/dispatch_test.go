@@ -146,6 +146,28 @@ func TestTheNewGrantHasANewEpochAndTheSameAttempt(t *testing.T) {
 	})
 }
 
+func TestAPollThatIsRepeatedReturnsTheSameGrants(t *testing.T) {
+	bubble(t, func(t *testing.T, s *server) {
+		s.welcome("s1", 3)
+		s.work(one)
+		first := s.exchange(protocol.Exchange{Session: "s1", Wait: true}).Grants
+		s.work(one)
+		second := s.exchange(protocol.Exchange{Session: "s1", Wait: true}).Grants // the first answer was lost
+		if len(first) != 1 || len(second) != 2 || second[0].Epoch != first[0].Epoch || second[1].Run != "r2" {
+			t.Fatalf("granted %+v, then %+v", first, second)
+		}
+		for _, g := range second {
+			s.exchange(protocol.Exchange{Session: "s1", Acks: []protocol.Ack{{Ref: g.Ref, Epoch: g.Epoch}}})
+		}
+		if third := s.exchange(protocol.Exchange{Session: "s1", Wait: true}).Grants; len(third) != 0 {
+			t.Errorf("granted %+v though they were acknowledged", third)
+		}
+		if got := s.task(1); got.State != run.TaskRunning || got.Attempt != 1 {
+			t.Errorf("the task is %+v", got)
+		}
+	})
+}
+
 func TestWorkGoesToOneWaiterAndNotToAll(t *testing.T) {
 	bubble(t, func(t *testing.T, s *server) {
 		type answered struct {
