@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/run"
@@ -232,6 +233,12 @@ func (c *Client) Door(ctx context.Context, path string, in any) (io.ReadCloser, 
 // VerifyHistory holds the history and the stores' receipts against the invariants.
 func (c *Client) VerifyHistory(ctx context.Context) (out []ledger.Finding, err error) {
 	return out, c.call(ctx, http.MethodGet, "/api/v1/verify-history", nil, &out)
+}
+
+// Prune takes what ended before a time out of the history, or only counts it.
+func (c *Client) Prune(ctx context.Context, before time.Time, dryRun bool) (out ledger.Pruned, err error) {
+	q := url.Values{"before": {before.UTC().Format(time.RFC3339)}, "dry_run": {strconv.FormatBool(dryRun)}}
+	return out, c.call(ctx, http.MethodPost, "/api/v1/prune?"+q.Encode(), nil, &out)
 }
 
 // Pin returns a pin by its id.

@@ -104,7 +104,7 @@ func (s *Server) Problems() problem.List { return s.catalog.Problems() }
 func (s *Server) Stale() []string { return s.catalog.Stale() }
 
 // alertPlan makes channels of what the live project declares. A channel whose
-// secret is missing refuses what it is given, and says so in the notification.
+// secret is missing keeps what it is given waiting, and says why.
 func (s *Server) alertPlan() notify.Plan {
 	p, _ := s.Live()
 	if p == nil {
@@ -115,7 +115,7 @@ func (s *Server) alertPlan() notify.Plan {
 		settings, err := expandAll(p, c.Settings)
 		switch {
 		case err != nil:
-			plan.Channels[c.Name] = broken{err}
+			plan.Channels[c.Name] = broken{fault.New(fault.Unavailable, "%w: %w", notify.ErrUnusable, err)}
 		case c.Kind == "webhook":
 			plan.Channels[c.Name] = webhook.Channel{Name: c.Name, URL: secret.New(settings["url"]), Key: secret.New(settings["hmac"])}
 		default:

@@ -37,6 +37,7 @@ type Options struct {
 	Ledger      string // location; empty: the SQLite file of the project
 	Executable  string // this program, to start the home worker with
 	Slots       int    // of the home worker; 0: as many as suit the machine
+	Watch       bool   // read the project again whenever its files change
 	Schedule    bool   // make runs of what becomes due; else only what is asked for runs
 	Worker      bool   // start the home worker
 	Alone       bool   // one command needs it, and it ends after that
@@ -176,8 +177,10 @@ func (s *Server) Run(ctx context.Context) error {
 	part("api", s.serve)
 	part("dispatch", s.dispatcher.Run)
 	part("notify", (&notify.Notifier{Ledger: s.ledger, Plan: s.alertPlan, Log: s.options.Log, Wake: s.outbox}).Run)
-	if s.options.Schedule {
+	if s.options.Watch {
 		part("catalog", s.watch)
+	}
+	if s.options.Schedule {
 		part("scheduler", (&scheduler.Scheduler{
 			Ledger: s.ledger, Environment: s.options.Environment, Live: s.Live, Log: s.options.Log, Wake: s.slots,
 		}).Run)

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -139,7 +140,10 @@ func secretOf(p *project.Project) func(string) (string, error) {
 		for _, s := range p.Secrets {
 			if s.Name == name {
 				v, err := secret.Resolve(s.Ref)
-				return v.Reveal(), err
+				if err != nil {
+					return "", fmt.Errorf("secret %s: %w", name, err)
+				}
+				return v.Reveal(), nil
 			}
 		}
 		return "", fault.New(fault.Invalid, "the project declares no secret %s", name)

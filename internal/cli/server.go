@@ -226,7 +226,8 @@ func (c upCommand) Run(s *session) error {
 		return a
 	}}))
 	server, err := app.New(s.ctx, app.Options{
-		Layout: layout, Environment: s.env, Version: Version, Ledger: c.Ledger, Executable: executable, Slots: c.Slots, Schedule: !c.Manual, Worker: true, Log: log,
+		Layout: layout, Environment: s.env, Version: Version, Ledger: c.Ledger, Executable: executable, Slots: c.Slots,
+		Watch: true, Schedule: !c.Manual, Worker: true, Log: log,
 	})
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ func tell(s *session, p *project.Project, id string, t project.Table, setName st
 	}
 	out.Row = found.Values[0]
 	if out.Run, err = s.client.Run(s.ctx, fmt.Sprint(out.Row["__run"])); err != nil {
-		return out, err
+		return out, fmt.Errorf("the run that scored %s: %w", id, err)
 	}
 	if out.Model, err = s.model(fmt.Sprintf("%v:%v", out.Row["model"], out.Row["model_version"])); err != nil {
 		return out, err

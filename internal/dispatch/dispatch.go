@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -54,8 +55,9 @@ type session struct {
 }
 
 type grant struct {
-	ref run.Ref
-	at  time.Time
+	run.Grant
+	at     time.Time
+	polled bool // the answer to a poll carried it
 }
 
 type waiter struct {
@@ -139,6 +141,10 @@ func (d *Dispatcher) Exchange(ctx context.Context, x protocol.Exchange) (protoco
 	}
 	s.heard = time.Now()
 	s.open++
+	a := protocol.Answer{Known: true}
+	if x.Wait {
+		a.Grants = s.again()
+	}
 	d.mu.Unlock()
 	defer func() {
 		d.mu.Lock()
@@ -146,7 +152,6 @@ func (d *Dispatcher) Exchange(ctx context.Context, x protocol.Exchange) (protoco
 		s.heard = time.Now()
 		d.mu.Unlock()
 	}()
-	a := protocol.Answer{Known: true}
 	if err := d.record(ctx, x, &a); err != nil {
 		return a, err
 	}
@@ -178,6 +183,19 @@ func (d *Dispatcher) Exchange(ctx context.Context, x protocol.Exchange) (protoco
 		}
 		d.unpark(w)
 	}
+}
+
+// again returns the grants that a poll carried and nobody acknowledged: a worker
+// that polls has acknowledged what it heard of, so that answer was lost. The
+// caller holds mu.
+func (s *session) again() []run.Grant {
+	var out []run.Grant
+	for _, epoch := range slices.Sorted(maps.Keys(s.grants)) {
+		if g := s.grants[epoch]; g.polled {
+			out = append(out, g.Grant)
+		}
+	}
+	return out
 }
 
 // record writes acknowledgements and ends in one step.
@@ -235,7 +253,7 @@ func (d *Dispatcher) offer(ctx context.Context, x protocol.Exchange, a *protocol
 	s.claiming -= free
 	for _, g := range grants {
 		s.held[g.Epoch] = true
-		s.grants[g.Epoch] = grant{g.Ref, time.Now()}
+		s.grants[g.Epoch] = grant{g, time.Now(), x.Wait}
 	}
 	d.mu.Unlock()
 	if errors.Is(err, run.ErrStale) {

@@ -65,7 +65,7 @@ func (d *Dispatcher) returnUnstarted(ctx context.Context) {
 			if time.Since(g.at) > protocol.Unstarted {
 				delete(s.grants, epoch)
 				delete(s.held, epoch)
-				commands = append(commands, ledger.Command{Ref: g.ref, Event: run.Returned{Epoch: epoch}, Actor: id})
+				commands = append(commands, ledger.Command{Ref: g.Ref, Event: run.Returned{Epoch: epoch}, Actor: id})
 			}
 		}
 	}

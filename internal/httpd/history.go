@@ -23,7 +23,20 @@ func (s *Server) historyRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/pins/{pin}", handle(func(ctx context.Context, r *http.Request) (run.Pin, error) {
 		return s.Ledger.Pin(ctx, s.Environment, r.PathValue("pin"))
 	}))
+	mux.HandleFunc("POST /api/v1/prune", handle(s.prune))
 	mux.HandleFunc("POST /api/v1/replays", take(s.replay))
+}
+
+// prune takes what ended before a time out of the history, or only counts it.
+func (s *Server) prune(ctx context.Context, r *http.Request) (ledger.Pruned, error) {
+	before, err := time.Parse(time.RFC3339, r.URL.Query().Get("before"))
+	if err != nil {
+		return ledger.Pruned{}, fault.New(fault.Invalid, "before: %w", err)
+	}
+	if r.URL.Query().Get("dry_run") == "true" {
+		return s.Ledger.Prunable(ctx, s.Environment, before)
+	}
+	return s.Ledger.Prune(ctx, s.Environment, before)
 }
 
 // verifyHistory holds the event history against the invariants, and the stores'

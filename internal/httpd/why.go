@@ -170,6 +170,10 @@ func (s *Server) whyWaiting(p *project.Project, info ledger.RunInfo, t ledger.Ta
 		reasons = append(reasons, why.Upstream(open, info.Began))
 	}
 	for _, w := range t.Waits {
+		if pipeline, task, ok := ledger.PreviousTask(w.Target); ok {
+			reasons = append(reasons, why.Previous(pipeline+"/"+task, w.Window, zone(p), info.Began))
+			continue
+		}
 		reasons = append(reasons, why.Window(w.Target, w.Window, zone(p), producer(p, w.Target), info.Began))
 	}
 	return reasons

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/commit"
@@ -44,6 +45,7 @@ type NewTask struct {
 	Name     string
 	Upstream []string
 	When     string
+	RetryIf  string
 	Retries  int
 	Backoff  time.Duration
 	Waits    []Wait
@@ -99,6 +101,9 @@ func (tx *Tx) createTask(n NewRun, t NewTask) error {
 	waiting := len(t.Upstream)
 	for _, w := range t.Waits {
 		covered, err := tx.covered(n.Environment, w.Target, w.Window)
+		if pipeline, task, ok := PreviousTask(w.Target); ok && err == nil && !covered {
+			covered, err = tx.nothingBefore(n.Environment, pipeline, task, w.Window)
+		}
 		if err != nil {
 			return err
 		}
@@ -116,9 +121,42 @@ func (tx *Tx) createTask(n NewRun, t NewTask) error {
 			return err
 		}
 	}
-	return tx.exec(`INSERT INTO task (environment, run, task, idx, state, waiting, condition, retries, backoff_us)
-		VALUES ($1, $2, $3, 0, 'waiting', $4, $5, $6, $7)`,
-		n.Environment, n.ID, t.Name, waiting, t.When, t.Retries, t.Backoff.Microseconds())
+	return tx.exec(`INSERT INTO task (environment, run, task, idx, state, waiting, condition, retry_if, retries, backoff_us)
+		VALUES ($1, $2, $3, 0, 'waiting', $4, $5, $6, $7, $8)`,
+		n.Environment, n.ID, t.Name, waiting, t.When, t.RetryIf, t.Retries, t.Backoff.Microseconds())
+}
+
+// PreviousTarget is the target whose windows are those for which a task has
+// ended well: what after_previous waits for.
+func PreviousTarget(pipeline, task string) string { return "task:" + pipeline + "/" + task }
+
+// PreviousTask reads such a target.
+func PreviousTask(target string) (pipeline, task string, ok bool) {
+	name, ok := strings.CutPrefix(target, "task:")
+	if !ok {
+		return "", "", false
+	}
+	return strings.Cut(name, "/")
+}
+
+// nothingBefore reports whether a task need not wait for an earlier window of its
+// own: it has ended well there, or nobody ever expected it to run: there is no run
+// of that window, and no slot of it but one that was
+// left out. What was pruned is kept as intervals; the runs themselves are the
+// record of the rest.
+func (tx *Tx) nothingBefore(environment, pipeline, task string, w commit.Window) (bool, error) {
+	var good, runs, slots int
+	err := tx.queryRow(`SELECT count(*), count(CASE WHEN t.state IN ('succeeded', 'accepted') THEN 1 END)
+		FROM run r JOIN task t ON t.environment = r.environment AND t.run = r.run
+		WHERE r.environment = $1 AND r.pipeline = $2 AND t.task = $3 AND r.start_us <= $4 AND r.end_us >= $5`,
+		environment, pipeline, task, us(w.Start), us(w.End)).Scan(&runs, &good)
+	if err != nil || good > 0 || runs > 0 {
+		return good > 0, err
+	}
+	err = tx.queryRow(`SELECT count(*) FROM slot WHERE environment = $1 AND pipeline = $2 AND start_us < $4 AND end_us > $3
+		AND state IN ('queued', 'blocked', 'ran', 'merged') AND first_us IS NULL`,
+		environment, pipeline, us(w.Start), us(w.End)).Scan(&slots)
+	return slots == 0, err
 }
 
 func (tx *Tx) steps(commands []Command) error {

@@ -43,12 +43,12 @@ type IncidentRun struct {
 // Report is one observation that may open an incident.
 type Report struct {
 	Environment string
-	Kind        string // task_failed, check_failed, contract_broken, late, missed_slot, definition_error, worker_lost
+	Kind        string // task_failed, check_failed, contract_broken, late, missed_slot, definition_error, worker_lost, notification_failed
 	Severity    string // critical, error, warning, info
 	Pipeline    string
 	Task        string
 	Owner       string
-	Run         string // may be empty
+	Run         string // or the slot PIPELINE@DUE that never became one; may be empty
 	Window      commit.Window
 	Summary     string
 }

@@ -137,14 +137,9 @@ func (tx *Tx) saveDecision(environment, pipeline string, d slot.Decision, newRun
 			optionalUS(s.First), optionalUS(s.Into), s.Schedule, runs[us(s.Due)]); err != nil {
 			return err
 		}
-		if s.State == slot.Missed {
-			if err := tx.report(Report{
-				Environment: environment, Kind: "missed_slot", Severity: "warning", Pipeline: pipeline,
-				Summary: "the slot due " + s.Due.UTC().Format(time.RFC3339) + " was missed: " + s.Reason,
-			}); err != nil {
-				return err
-			}
-		}
+	}
+	if err := tx.tellOfMissed(environment, pipeline, d.Missed); err != nil {
+		return err
 	}
 	if err := tx.exec(`UPDATE pipeline SET schedule = $3, seen_us = $4, mark_us = $5, newest_start_us = $6, newest_end_us = $7, wake_us = $8
 		WHERE environment = $1 AND pipeline = $2`,
@@ -161,6 +156,25 @@ func (tx *Tx) saveDecision(environment, pipeline string, d slot.Decision, newRun
 		n.ID, n.Kind, n.Due, n.Environment, n.Pipeline = runs[us(s.Due)], KindScheduled, s.Due, environment, pipeline
 		n.Window = s.Window
 		if err := tx.createRun(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellOfMissed opens or extends the incident of slots that nobody ran. Each
+// belongs to it until a success covers its window.
+func (tx *Tx) tellOfMissed(environment, pipeline string, missed []slot.Slot) error {
+	for _, s := range missed {
+		due := s.Due.UTC().Format(time.RFC3339)
+		summary := "the slot due " + due + " was missed: " + s.Reason
+		if !s.First.IsZero() {
+			summary = "the slots due from " + s.First.UTC().Format(time.RFC3339) + " to " + due + " were missed: " + s.Reason
+		}
+		if err := tx.report(Report{
+			Environment: environment, Kind: "missed_slot", Severity: "warning", Pipeline: pipeline,
+			Run: pipeline + "@" + due, Window: s.Window, Summary: summary,
+		}); err != nil {
 			return err
 		}
 	}

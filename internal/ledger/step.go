@@ -113,6 +113,13 @@ func (tx *Tx) follow(c Command, s run.Snapshot, effects []run.Effect) ([]Command
 			return nil, err
 		}
 	}
+	if s.Task.State.Good() {
+		woken, err := tx.wake(c.Environment, PreviousTarget(s.Run.Pipeline, c.Task), us(s.Run.Window.Start), us(s.Run.Window.End))
+		if err != nil {
+			return nil, err
+		}
+		more = append(more, woken...)
+	}
 	if s.Task.State == run.TaskSucceeded {
 		return more, tx.recovered(c.Ref, s.Run)
 	}
@@ -154,11 +161,11 @@ func (tx *Tx) snapshot(ref run.Ref) (run.Snapshot, error) {
 	var suspect, unclosed int
 	var backoffUS int64
 	err = tx.queryRow(`SELECT state, generation, attempt, epoch, session, failures, losses, suspect, unclosed,
-			waiting, upstream, condition, retries, backoff_us, ready_us, reason, kind, ending
+			waiting, upstream, condition, retry_if, retries, backoff_us, ready_us, reason, kind, ending
 		FROM task WHERE environment = $1 AND run = $2 AND task = $3 AND idx = $4`,
 		ref.Environment, ref.Run, ref.Task, ref.Index).
 		Scan(&t.State, &t.Generation, &t.Attempt, &t.Epoch, &t.Session, &t.Failures, &t.Losses, &suspect, &unclosed,
-			&t.Waiting, &upstream, &t.When, &t.Retries, &backoffUS, &ready, &t.Reason, &t.Kind, &t.Ending)
+			&t.Waiting, &upstream, &t.When, &t.RetryIf, &t.Retries, &backoffUS, &ready, &t.Reason, &t.Kind, &t.Ending)
 	if errors.Is(err, sql.ErrNoRows) {
 		return run.Snapshot{}, fault.New(fault.NotFound, "no task %s in run %s", ref.Task, ref.Run)
 	}

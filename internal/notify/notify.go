@@ -10,6 +10,7 @@ package notify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -33,13 +34,20 @@ type Channel interface {
 	Send(context.Context, Message) (answer string, err error)
 }
 
-// Ledger is what notify needs of the ledger.
+// ErrUnusable means that a channel cannot send anything as it is configured,
+// whatever it is given: a secret is not set. Somebody must hear of it before the
+// messages that wait are a day old.
+var ErrUnusable = errors.New("the channel cannot be used")
+
+// Ledger is what notify needs of the ledger: the outbox, and its own incidents.
 type Ledger interface {
 	DueNotifications(ctx context.Context, most int) ([]ledger.Notification, error)
 	NextNotification(context.Context) (time.Time, error)
 	RouteNotification(ctx context.Context, n ledger.Notification, bodies map[string]json.RawMessage, channels []string) error
 	SettleNotification(ctx context.Context, id int64, state, answer string, next time.Time) error
 	Incident(ctx context.Context, environment, id string) (ledger.Incident, error)
+	Report(context.Context, ledger.Report) error
+	Resolve(ctx context.Context, r ledger.Report, how string) error
 }
 
 // Plan is what the live project says about telling people.
@@ -127,30 +135,57 @@ func (n *Notifier) route(ctx context.Context, plan Plan, one ledger.Notification
 func (n *Notifier) send(ctx context.Context, plan Plan, one ledger.Notification) error {
 	channel, ok := plan.Channels[one.Channel]
 	if !ok {
-		return n.Ledger.SettleNotification(ctx, one.ID, "dead", "the project has no channel "+one.Channel, time.Now())
+		return n.giveUp(ctx, one, "the project has no channel "+one.Channel)
 	}
 	m := Message{ID: one.ID, Action: one.Action}
 	if err := json.Unmarshal(one.Body, &m.Incident); err != nil {
-		return n.Ledger.SettleNotification(ctx, one.ID, "dead", "the message cannot be read: "+err.Error(), time.Now())
+		return n.giveUp(ctx, one, "the message cannot be read: "+err.Error())
 	}
 	limited, stop := context.WithTimeout(ctx, sendLimit)
 	defer stop()
 	answer, err := channel.Send(limited, m)
 	if err == nil {
-		return n.Ledger.SettleNotification(ctx, one.ID, "sent", answer, time.Now())
+		if err := n.Ledger.SettleNotification(ctx, one.ID, "sent", answer, time.Now()); err != nil {
+			return err
+		}
+		return n.Ledger.Resolve(ctx, trouble(one, ""), "a message was taken")
 	}
 	if ctx.Err() != nil {
 		return nil
 	}
 	final := fault.Is(err, fault.Invalid) || fault.Is(err, fault.Denied)
 	if final || time.Since(one.Created) > maxAge {
-		n.Log.Error("notification given up", "channel", one.Channel, "incident", one.Incident, "tries", one.Attempts+1, "cause", err)
-		return n.Ledger.SettleNotification(ctx, one.ID, "dead", err.Error(), time.Now())
+		return n.giveUp(ctx, one, err.Error())
+	}
+	if errors.Is(err, ErrUnusable) {
+		if err := n.Ledger.Report(ctx, trouble(one, err.Error())); err != nil {
+			return err
+		}
 	}
 	wait := min(firstWait<<min(one.Attempts, 20), maxWait)
 	wait = wait/2 + rand.N(wait/2)
 	n.Log.Warn("notification not sent, will try again", "channel", one.Channel, "in", wait, "cause", err)
 	return n.Ledger.SettleNotification(ctx, one.ID, "pending", err.Error(), time.Now().Add(wait))
+}
+
+// giveUp makes a dead letter of a message, which stays to be seen, and opens the
+// incident of its channel.
+func (n *Notifier) giveUp(ctx context.Context, one ledger.Notification, cause string) error {
+	n.Log.Error("notification given up", "channel", one.Channel, "incident", one.Incident, "tries", one.Attempts+1, "cause", cause)
+	if err := n.Ledger.SettleNotification(ctx, one.ID, "dead", cause, time.Now()); err != nil {
+		return err
+	}
+	return n.Ledger.Report(ctx, trouble(one, "a message was given up: "+cause))
+}
+
+// trouble is what is wrong with a channel: one incident, which the next message
+// that is taken resolves. It is routed like every other, so that a second channel
+// may tell of it; its own message to the channel in trouble opens no other.
+func trouble(one ledger.Notification, cause string) ledger.Report {
+	return ledger.Report{
+		Environment: one.Environment, Kind: "notification_failed", Severity: "error", Pipeline: "alerts:" + one.Channel,
+		Summary: "channel " + one.Channel + ": " + cause,
+	}
 }
 
 // Who returns the channels that hear of an incident: those of the first route

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -38,7 +39,7 @@ func (r *receiver) Send(_ context.Context, m notify.Message) (string, error) {
 
 var late = ledger.Report{Environment: "base", Kind: "late", Severity: "error", Pipeline: "land", Summary: "not ready by 07:00"}
 
-func run(t *testing.T, r *receiver, routes []project.Route, span time.Duration, act func(*ledger.Ledger)) []ledger.Notification {
+func run(t *testing.T, r notify.Channel, routes []project.Route, span time.Duration, act func(*ledger.Ledger)) []ledger.Notification {
 	t.Helper()
 	l, err := ledger.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"))
 	if err != nil {
@@ -109,7 +110,7 @@ func TestWhatNobodyTakesIsAVisibleDeadLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, kind := range []fault.Kind{fault.Invalid, fault.Unavailable} {
 			r := &receiver{refuse: 1 << 30, with: kind}
-			all := run(t, r, everybody, 25*time.Hour, func(l *ledger.Ledger) { report(t, l) })
+			all := run(t, r, []project.Route{{When: "kind == 'late'", To: []string{"oncall"}}}, 25*time.Hour, func(l *ledger.Ledger) { report(t, l) })
 			dead := 0
 			for _, n := range all {
 				if n.State == "dead" && n.Channel == "oncall" && n.Answer == "no" {
@@ -122,6 +123,66 @@ func TestWhatNobodyTakesIsAVisibleDeadLetter(t *testing.T) {
 			if kind == fault.Invalid && len(r.ids) != 1 {
 				t.Errorf("a final refusal was tried %d times", len(r.ids))
 			}
+		}
+	})
+}
+
+// unset is a channel whose secret is not set for some tries.
+type unset struct {
+	receiver
+	tries int
+}
+
+func (u *unset) Send(ctx context.Context, m notify.Message) (string, error) {
+	if u.tries > 0 {
+		u.tries--
+		return "", fault.New(fault.Unavailable, "%w: secret hook: the environment variable HOOK is not set", notify.ErrUnusable)
+	}
+	return u.receiver.Send(ctx, m)
+}
+
+func TestAnUnsetSecretIsAnIncidentAtOnceAndLosesNoMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		channel := &unset{tries: 16}
+		var early []ledger.Incident
+		all := run(t, channel, everybody, time.Hour, func(l *ledger.Ledger) {
+			report(t, l)
+			time.Sleep(90 * time.Second)
+			var err error
+			if early, err = l.Incidents(t.Context(), "base", false); err != nil {
+				t.Error(err)
+			}
+		})
+		if len(early) != 2 || early[0].Kind != "notification_failed" || early[0].Pipeline != "alerts:oncall" ||
+			early[0].Summary != "channel oncall: the channel cannot be used: secret hook: the environment variable HOOK is not set" {
+			t.Errorf("after the first tries the incidents are %+v", early)
+		}
+		slices.Sort(channel.got)
+		if want := []string{"firing late", "firing notification_failed", "resolved notification_failed"}; !slices.Equal(channel.got, want) {
+			t.Errorf("told %v, want %v", channel.got, want)
+		}
+		for _, n := range all {
+			if n.State != "sent" {
+				t.Errorf("%+v was not sent", n)
+			}
+		}
+	})
+}
+
+func TestADeadLetterOpensOneIncidentAndNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{refuse: 1 << 30, with: fault.Denied}
+		var open []ledger.Incident
+		run(t, r, everybody, 0, func(l *ledger.Ledger) {
+			report(t, l)
+			time.Sleep(48 * time.Hour)
+			var err error
+			if open, err = l.Incidents(t.Context(), "base", true); err != nil {
+				t.Error(err)
+			}
+		})
+		if len(open) != 2 || open[0].Kind != "notification_failed" || open[0].Summary != "channel oncall: a message was given up: no" || len(r.ids) != 2 {
+			t.Errorf("%d tries, incidents %+v", len(r.ids), open)
 		}
 	})
 }

@@ -26,7 +26,6 @@ const Version = 1
 // Times of PROTOCOLS §2.
 const (
 	LostAfter     = 60 * time.Second // silence that ends a session
-	Absence       = 3 * time.Second  // a closed connection that does not come back
 	Unstarted     = 2 * time.Second  // a grant that nobody acknowledged is ready again
 	Poll          = 20 * time.Second // how long an idle exchange is held
 	KeepUnsent    = 5 * time.Minute  // how long a worker keeps ends that its server has not heard
@@ -101,7 +100,7 @@ func (e End) Event() run.Event {
 	case Closed:
 		return run.Closed{Epoch: e.Epoch, Committed: len(e.Result.Receipts) > 0, Tables: e.Result.Tables()}
 	}
-	return run.AttemptFailed{Epoch: e.Epoch, Kind: e.Kind, Reason: e.Reason}
+	return run.AttemptFailed{Epoch: e.Epoch, Kind: e.Kind, Reason: e.Reason, ExitCode: e.Result.ExitCode}
 }
 
 // Answer is what the server has to say.

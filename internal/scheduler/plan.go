@@ -36,7 +36,7 @@ func Tasks(p *project.Project, pl *project.Pipeline, window calendar.Window, due
 		if !chosen[t.Name] {
 			continue
 		}
-		n := ledger.NewTask{Name: t.Name, When: t.When, Retries: t.Retries, Backoff: t.Backoff}
+		n := ledger.NewTask{Name: t.Name, When: t.When, RetryIf: t.RetryIf, Retries: t.Retries, Backoff: t.Backoff}
 		for _, up := range t.Upstream {
 			if chosen[up] {
 				n.Upstream = append(n.Upstream, up)
@@ -47,16 +47,13 @@ func Tasks(p *project.Project, pl *project.Pipeline, window calendar.Window, due
 		}
 		if t.Previous && mine.Scheduled() {
 			if before := previous(mine, window); !before.IsZero() {
-				n.Waits = append(n.Waits, ledger.Wait{Target: previousTarget(pl.Name, t.Name), Window: before})
+				n.Waits = append(n.Waits, ledger.Wait{Target: ledger.PreviousTarget(pl.Name, t.Name), Window: before})
 			}
 		}
 		tasks = append(tasks, n)
 	}
 	return tasks, nil
 }
-
-// previousTarget is the name under which a task's own successes are kept, for after_previous.
-func previousTarget(pipeline, task string) string { return "task:" + pipeline + "/" + task }
 
 func choose(pl *project.Pipeline, c Choice) (map[string]bool, error) {
 	chosen := map[string]bool{}

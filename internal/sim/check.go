@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/tidemill/tidemill/internal/core/run"
 )
@@ -84,6 +85,8 @@ func follows(name string, was, is run.Task) error {
 		return fmt.Errorf("I4: %s was %s and became %s", name, was.State, is.State)
 	case is.Generation == was.Generation && is.Losses > was.Losses && is.Failures != was.Failures:
 		return fmt.Errorf("I3: a loss of %s cost a retry", name)
+	case is.RetryIf != "" && is.State == run.TaskBackoff && strings.Contains(is.Reason, "exit code 4"):
+		return fmt.Errorf("I3: %s is tried again though retry_if said no: %s", name, is.Reason)
 	case is.Failures > is.Retries+1:
 		return fmt.Errorf("I3: %s failed %d times with %d retries", name, is.Failures, is.Retries)
 	}

@@ -83,6 +83,9 @@ func newWorld(seed uint64, f Faults) *world {
 	w.header = run.Header{Environment: "base", ID: "r", Pipeline: "p", State: run.Running, Open: len(names)}
 	for i, name := range names {
 		t := run.Task{Name: name, State: run.TaskWaiting, Generation: 1, Retries: w.random.IntN(3), Backoff: time.Duration(w.random.IntN(60)) * time.Second}
+		if i == 0 && seed%16 == 0 { // few: an expression takes longer than all the rest of a step
+			t.RetryIf = "exit_code == 3"
+		}
 		for _, earlier := range names[:i] {
 			if w.random.IntN(2) == 0 {
 				w.next[earlier] = append(w.next[earlier], name)
@@ -255,7 +258,8 @@ func (w *world) workOne() {
 	case failpoint.FenceRaised:
 		a.at = failpoint.Staged
 		if a.fails {
-			over = w.report(a, run.AttemptFailed{Epoch: a.epoch, Kind: fault.Failed, Reason: "exit code 1"})
+			code := 3 + w.random.IntN(2)
+			over = w.report(a, run.AttemptFailed{Epoch: a.epoch, Kind: fault.Failed, Reason: fmt.Sprintf("exit code %d", code), ExitCode: &code})
 		}
 	case failpoint.Staged:
 		stale := k.fence != a.epoch || k.committed

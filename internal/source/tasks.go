@@ -38,8 +38,8 @@ func (v *version) buildTask(t *task) {
 	}
 	v.fail([]string{t.pipeline.name}, condition(expr.ScopeWhen, in.Common.When)...)
 	v.fail([]string{t.pipeline.name}, condition(expr.ScopeRetryIf, in.Common.RetryIf)...)
-	if r := in.Common.RetryIf; r.Given {
-		p := problem.New(problem.BadSetting, r.Place, "set retries to what every failure may have", "retry_if is checked but not heeded yet: every failure that a retry may mend is tried again")
+	if r := in.Common.RetryIf; r.Given && t.out.Retries == 0 {
+		p := problem.New(problem.BadSetting, r.Place, "write retries: 3, or what suits the task", "retry_if decides nothing: retries is 0, so no failure is tried again")
 		p.Severity = problem.SeverityWarning
 		v.fail(nil, p)
 	}

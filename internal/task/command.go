@@ -99,6 +99,8 @@ func (a *attempt) launch(ctx context.Context, s *session.Session, args, env []st
 			if said.Frame != "" {
 				reason += " (" + said.Frame + ")"
 			}
+		} else if line := a.log.saying("stderr"); line != "" && exit.Code > 0 && kind == fault.Failed {
+			reason += ": " + line
 		}
 		return fault.New(kind, "%s", reason)
 	}

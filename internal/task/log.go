@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/run"
@@ -17,10 +20,11 @@ import (
 )
 
 const (
-	shipEvery   = 200 * time.Millisecond
-	shipBytes   = 256 << 10
-	longestLine = 64 << 10 // a longer one is cut into several, and marked
-	lastTries   = 50       // for the rest of a log, shipEvery apart
+	shipEvery     = 200 * time.Millisecond
+	shipBytes     = 256 << 10
+	longestLine   = 64 << 10 // a longer one is cut into several, and marked
+	longestSaying = 300      // of a line that becomes the reason of a failure
+	lastTries     = 50       // for the rest of a log, shipEvery apart
 )
 
 // logbook is an attempt's log: lines with time and stream, secrets masked, kept
@@ -87,6 +91,7 @@ type stream struct {
 	name   string
 	masker secret.Masker
 	line   []byte
+	newest []byte // the newest line that says something, bounded
 }
 
 // Write takes a piece of output. It never fails: a log that cannot be written
@@ -113,10 +118,47 @@ func (s *stream) take(b []byte) {
 			s.line = append(s.line[:0], s.line[longestLine:]...)
 		}
 		if end >= 0 {
+			s.remember()
 			s.log.put(s.name, s.line, "")
 			s.line = s.line[:0]
 		}
 	}
+}
+
+// remember keeps the line that is complete, if it says something.
+func (s *stream) remember() {
+	if len(bytes.TrimSpace(s.line)) > 0 {
+		s.newest = append(s.newest[:0], s.line[:min(len(s.line), longestSaying)]...)
+	}
+}
+
+// escapes are what programs write to colour a terminal.
+var escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
+
+// saying returns the last line of a stream that says something, for the reason
+// of a failure. The stream has ended: a line without an end counts as one.
+func (l *logbook) saying(name string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.streams {
+		if s.name != name {
+			continue
+		}
+		s.take(s.masker.Flush())
+		s.remember()
+		text := strings.ToValidUTF8(escapes.ReplaceAllString(string(s.newest), ""), "")
+		text = strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) {
+				return ' '
+			}
+			return r
+		}, text)
+		if text = strings.TrimSpace(text); len(s.newest) == longestSaying {
+			text += " …"
+		}
+		return text
+	}
+	return ""
 }
 
 // put writes one line; the caller holds mu.

@@ -97,3 +97,27 @@ func TestALogWithoutALineMakesNoFile(t *testing.T) {
 		t.Error("a file was made")
 	}
 }
+
+func TestTheLastLineThatSaysSomethingIsKnownWithoutItsSecrets(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ written, want string }{
+		{"", ""},
+		{"\n  \n", ""},
+		{"warning: old\ncp: cannot stat 'x': No such file\n\n", "cp: cannot stat 'x': No such file"},
+		{"no end of line", "no end of line"},
+		{"\x1b[31merror:\x1b[0m bad\tkey\r\n", "error: bad key"},
+		{"login hunter22 refused\n", "login *** refused"},
+		{"login hunter2", "login hunter2"}, // kept back as the beginning of a secret, and none
+		{strings.Repeat("é", 200) + "\n", strings.Repeat("é", 150) + " …"},
+		{strings.Repeat("x", 100_000), strings.Repeat("x", 300) + " …"},
+	} {
+		l := book(t, &receiver{})
+		l.mask(secret.New("hunter22"))
+		_, _ = fmt.Fprint(l.stream("stderr"), c.written)
+		_, _ = fmt.Fprint(l.stream("stdout"), "other words\n")
+		if got := l.saying("stderr"); got != c.want {
+			t.Errorf("%.40q: %q, want %q", c.written, got, c.want)
+		}
+		l.close()
+	}
+}

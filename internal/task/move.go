@@ -71,7 +71,11 @@ func (a *attempt) read(ctx context.Context, write project.Write) (*store.Reading
 			request.Columns = append(request.Columns, f.Name)
 		}
 	}
-	return source.Read(ctx, request)
+	reading, err := source.Read(ctx, request)
+	if errors.Is(err, store.ErrAbsent) && request.Path != "" { // a store does not know its name
+		err = fault.New(fault.NotFound, "%s:%w", m.FromStore, err)
+	}
+	return reading, err
 }
 
 // absent decides what a source that is not there means.
@@ -98,9 +102,9 @@ func (a *attempt) absent(write project.Write, missing error) (*store.Reading, er
 			}
 			return nil, &deferred{until, missing.Error() + "; looks again until " + limit.UTC().Format(time.RFC3339)}
 		}
-		return nil, fault.New(fault.Refused, "%w; it did not come within %s", missing, calendar.FormatDuration(m.Wait))
+		return nil, fault.New(fault.NotFound, "%w; it did not come within %s", missing, calendar.FormatDuration(m.Wait))
 	}
-	return nil, fault.New(fault.Refused, "%w", missing)
+	return nil, missing
 }
 
 // narrow refuses a window of several slots for files that are named by the
@@ -120,7 +124,7 @@ func narrow(path string, times calendar.Timetable, window calendar.Window) error
 		return nil
 	}
 	if next, ok := times.Boundary(window.Start); ok && next.Before(window.End) {
-		return fault.New(fault.Refused, "the window %s holds several windows of the schedule, and %s names the file of its first one only; "+
+		return fault.New(fault.Invalid, "the window %s holds several windows of the schedule, and %s names the file of its first one only; "+
 			"nothing was read: load each by itself, with tidemill backfill PIPELINE --from A --to B and no --chunk", window, path)
 	}
 	return nil

@@ -37,7 +37,7 @@ func TestFilesNamedByOneWindowAreNotTakenForSeveral(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = narrow(c.path, c.times, window)
-		if refused := fault.KindOf(err) == fault.Refused; err != nil && !refused || refused != c.refused {
+		if refused := fault.KindOf(err) == fault.Invalid; err != nil && !refused || refused != c.refused {
 			t.Errorf("%s over %s: refused %v (%v), want %v", c.path, c.window, refused, err, c.refused)
 		}
 	}

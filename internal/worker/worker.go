@@ -192,9 +192,12 @@ func (w *Worker) acknowledge(ctx context.Context, grants []run.Grant, start func
 	}
 	answer, err := w.Server.Exchange(ctx, x)
 	if err != nil {
-		// They go back to work by themselves, or hello tells that we do not have them.
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // it failed because we stop
+		}
+		// The server may have taken the word and lost the answer: it must hear that we do not have them.
 		w.Log.Warn("grants not acknowledged", "grants", len(grants), "cause", err)
-		return nil
+		return w.hello(ctx)
 	}
 	failpoint.Hit(failpoint.Acknowledged)
 	for _, g := range grants {

@@ -18,6 +18,7 @@ const (
 	lossBackoff    = 5 * time.Second
 	maxLossBackoff = 5 * time.Minute
 	lossesInRow    = 3
+	closeAgain     = 30 * time.Second // after a store did not let its key be closed
 )
 
 // Apply returns the state after the event and what must follow once it is
@@ -46,7 +47,7 @@ func Apply(s Snapshot, ev Event, at time.Time) (Snapshot, []Effect, error) {
 	case AttemptFailed:
 		effects, err = next.failed(e, at)
 	case Deferred:
-		effects, err = next.deferred(e)
+		effects, err = next.deferred(e, at)
 	case Lost:
 		effects, err = next.lost(e, at)
 	case Elapsed:
@@ -56,9 +57,9 @@ func Apply(s Snapshot, ev Event, at time.Time) (Snapshot, []Effect, error) {
 	case Closed:
 		effects, err = next.closed(e)
 	case Accepted:
-		effects, err = next.setAside(TaskAccepted, "accepted", e.By, e.Note)
+		effects, err = next.setAside(TaskAccepted, "accepted by "+e.By, e.Note, at)
 	case SkipRequested:
-		effects, err = next.setAside(TaskSkipped, "skipped", e.By, e.Note)
+		effects, err = next.setAside(TaskSkipped, "skipped by "+e.By, e.Note, at)
 	case Rerun:
 		effects, err = next.rerun(e, at)
 	}
@@ -183,17 +184,27 @@ func (s *Snapshot) failed(e AttemptFailed, at time.Time) ([]Effect, error) {
 		return nil, err
 	}
 	t := &s.Task
-	switch t.State {
-	case TaskCancelling:
-		return s.end(t.Ending, fault.Cancelled, t.Reason), nil
-	case TaskRunning:
-	default:
+	if t.State == TaskClosing { // the key is still open: it has to be closed before the task may end
+		t.Session, t.ReadyAt = "", at.Add(closeAgain)
+		return []Effect{Offer{t.ReadyAt}}, nil
+	}
+	if t.State != TaskRunning && t.State != TaskCancelling {
 		return nil, ErrIllegal
 	}
 	t.Losses, t.Suspect = 0, false
-	t.Failures++
 	t.Unclosed = t.Unclosed || e.Kind == fault.Unknown
-	if !e.Kind.Retryable() || t.Failures > t.Retries {
+	if t.State == TaskCancelling {
+		return s.cancelled(at), nil
+	}
+	t.Failures++
+	again := e.Kind.Retryable() && t.Failures <= t.Retries
+	if again {
+		var no string
+		if again, no = mayRetry(t.RetryIf, e, t.Failures); !again {
+			e.Reason += "; not tried again: " + no
+		}
+	}
+	if !again {
 		if t.Unclosed {
 			t.Kind = e.Kind
 			return s.close(TaskFailed, e.Reason, at), nil
@@ -207,15 +218,15 @@ func (s *Snapshot) failed(e AttemptFailed, at time.Time) ([]Effect, error) {
 	return []Effect{Offer{t.ReadyAt}}, nil
 }
 
-func (s *Snapshot) deferred(e Deferred) ([]Effect, error) {
+func (s *Snapshot) deferred(e Deferred, at time.Time) ([]Effect, error) {
 	if err := s.holds(e.Epoch); err != nil {
 		return nil, err
 	}
 	switch s.Task.State {
 	case TaskCancelling:
-		return s.end(s.Task.Ending, fault.Cancelled, s.Task.Reason), nil
+		return s.cancelled(at), nil
 	case TaskRunning:
-		s.Task.Losses = 0
+		s.Task.Losses, s.Task.Suspect = 0, false
 		s.rest(e.Until, e.Reason)
 		return []Effect{Offer{e.Until}}, nil
 	}
@@ -280,6 +291,16 @@ func (s *Snapshot) cancel(e CancelRequested, at time.Time) ([]Effect, error) {
 	return s.end(TaskCancelled, fault.Cancelled, reason), nil
 }
 
+// cancelled ends a task whose worker has stopped it; first its publish key is
+// closed, where an attempt before it, or its own COMMIT, may still be under way.
+func (s *Snapshot) cancelled(at time.Time) []Effect {
+	t := &s.Task
+	if t.Unclosed {
+		return s.close(t.Ending, t.Reason, at)
+	}
+	return s.end(t.Ending, fault.Cancelled, t.Reason)
+}
+
 func (s *Snapshot) close(ending TaskState, reason string, at time.Time) []Effect {
 	t := &s.Task
 	t.State, t.Ending, t.Reason, t.Session, t.ReadyAt = TaskClosing, ending, reason, "", at
@@ -305,14 +326,17 @@ func (s *Snapshot) closed(e Closed) ([]Effect, error) {
 	return s.end(t.Ending, kind, t.Reason), nil
 }
 
-func (s *Snapshot) setAside(to TaskState, verb, by, note string) ([]Effect, error) {
+func (s *Snapshot) setAside(to TaskState, reason, note string, at time.Time) ([]Effect, error) {
 	t := &s.Task
-	reason := verb + " by " + by
 	if note != "" {
 		reason += ": " + note
 	}
 	switch t.State {
 	case TaskWaiting, TaskReady, TaskBackoff:
+		if t.Unclosed {
+			t.Kind = ""
+			return s.close(to, reason, at), nil
+		}
 		return s.end(to, "", reason), nil
 	case TaskFailed, TaskUpstreamFailed, TaskCancelled, TaskSkipped:
 		s.reopen()

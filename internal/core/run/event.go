@@ -40,9 +40,10 @@ type (
 	}
 	// AttemptFailed tells that the attempt ended, and that nothing of it is or will be published.
 	AttemptFailed struct {
-		Epoch  int64
-		Kind   fault.Kind
-		Reason string
+		Epoch    int64
+		Kind     fault.Kind
+		Reason   string
+		ExitCode *int // of its process; nil: it had none
 	}
 	// Deferred tells that what the attempt needs is not there yet; costs no retry.
 	Deferred struct {

@@ -35,6 +35,31 @@ func Judge(when string, upstream map[string]TaskState) (TaskState, string, error
 	return verdict, reason, nil
 }
 
+// noExitCode is what retry_if: sees where no process ended by itself.
+const noExitCode = -1
+
+// mayRetry asks a retry_if: expression about a failure, the failures-th of its
+// task since it was last started by the schedule or a person. An expression that
+// cannot be evaluated says no: trying again could repeat what must not be
+// repeated, while a person can still run the task again.
+func mayRetry(retryIf string, e AttemptFailed, failures int) (yes bool, no string) {
+	if retryIf == "" {
+		return true, ""
+	}
+	code := noExitCode
+	if e.ExitCode != nil {
+		code = *e.ExitCode
+	}
+	c, err := expr.Compile(expr.ScopeRetryIf, retryIf)
+	if err == nil {
+		yes, err = c.Eval(map[string]any{"kind": string(e.Kind), "message": e.Reason, "exit_code": code, "attempt": failures})
+	}
+	if err != nil {
+		return false, "retry_if: " + err.Error()
+	}
+	return yes, fmt.Sprintf("retry_if: %s is false", retryIf)
+}
+
 // evaluate runs a when: expression over the states of the upstreams.
 func evaluate(when string, upstream map[string]TaskState) (bool, error) {
 	c, err := expr.Compile(expr.ScopeWhen, when)

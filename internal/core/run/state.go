@@ -101,6 +101,7 @@ type Task struct {
 	Waiting    int    // upstreams and windows that have not come yet
 	Upstream   map[string]TaskState
 	When       string // CEL; empty: all upstreams good
+	RetryIf    string // CEL over a failure; empty: every kind that a retry may mend
 	Retries    int
 	Backoff    time.Duration
 	ReadyAt    time.Time // when backoff ends, or since when it is ready

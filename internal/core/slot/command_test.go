@@ -166,6 +166,9 @@ func (w *world) decide(t *testing.T) string {
 		for _, s := range d.Write {
 			out.WriteString(w.line(s))
 		}
+		for _, s := range d.Missed {
+			fmt.Fprintf(&out, "incident: the slot due %s was missed\n", w.at(s.Due))
+		}
 		if !d.Wake.Equal(w.now) {
 			if again := slot.Plan(w.pipeline, w.now); len(again.Write)+len(again.Cancel) > 0 {
 				t.Errorf("deciding again at %s writes %v and cancels %v", w.now, again.Write, again.Cancel)

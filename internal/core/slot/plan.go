@@ -16,7 +16,7 @@ func Plan(p Pipeline, now time.Time) Decision {
 	// The caller keeps its slices as they are.
 	p.Waiting, p.Running = slices.Clone(p.Waiting), slices.Clone(p.Running)
 	w := planner{
-		Pipeline: p, now: now.UTC(), current: p.Timetable.String(),
+		Pipeline: p, now: now.UTC(), current: p.Timetable.String(), fresh: p.Known == "",
 		stored: map[int64]Slot{}, written: map[int64]Slot{},
 	}
 	for _, s := range slices.Concat([]Slot{p.Future}, p.Waiting, p.Suspended) {
@@ -36,6 +36,7 @@ type planner struct {
 	Pipeline
 	now     time.Time
 	current string         // identity of today's timetable
+	fresh   bool           // nobody knew of the pipeline before
 	stored  map[int64]Slot // what the ledger has, by due time
 	written map[int64]Slot // what it shall have
 	started []Slot
@@ -228,7 +229,12 @@ func (w *planner) decision() Decision {
 	}
 	for _, s := range w.written {
 		d.Write = append(d.Write, s)
+		// What was due before the pipeline was first seen, nobody missed.
+		if s.State == Missed && !w.fresh {
+			d.Missed = append(d.Missed, s)
+		}
 	}
+	slices.SortFunc(d.Missed, func(a, b Slot) int { return a.Due.Compare(b.Due) })
 	slices.SortFunc(d.Write, func(a, b Slot) int { return a.Due.Compare(b.Due) })
 	return d
 }

@@ -176,6 +176,7 @@ type Decision struct {
 	Write  []Slot         // rows to insert or replace, by due time; earliest first
 	Start  []Slot         // those of Write that become runs now, in window order
 	Cancel []Cancellation // runs to end
+	Missed []Slot         // those of Write that somebody could expect, and must hear of
 	Known  string         // identity of the timetable that decided
 	Seen   time.Time
 	Mark   time.Time

@@ -36,6 +36,14 @@ func Window(table string, w calendar.Window, zone *time.Location, producer strin
 	return Reason{Text: fmt.Sprintf("waits until %s covers %s", table, w.Text(zone)), Since: since, Next: next}
 }
 
+// Previous says: the task waits until an earlier window of its own has ended well.
+func Previous(task string, w calendar.Window, zone *time.Location, since time.Time) Reason {
+	return Reason{
+		Text: fmt.Sprintf("waits until %s has succeeded for the window %s (after_previous)", task, w.Text(zone)), Since: since,
+		Next: "starts by itself then; if that run failed, run it again",
+	}
+}
+
 // Turn says: the run waits for earlier runs of its pipeline.
 func Turn(running []string, since time.Time) Reason {
 	return Reason{

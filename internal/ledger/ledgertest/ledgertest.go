@@ -7,6 +7,7 @@ package ledgertest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -132,7 +133,7 @@ func (b *bundle) want(id string, want map[string]string) {
 
 // Run runs the suite against the engine that open opens.
 func Run(t *testing.T, open func(*testing.T) *ledger.Ledger) {
-	for name, test := range map[string]func(*testing.T, *bundle){
+	tests := map[string]func(*testing.T, *bundle){
 		"a chain runs in order, each task offered when its upstream is done":      chain,
 		"a stale attempt can change nothing":                                      stale,
 		"a lost worker costs no retry, and its task runs again under a new epoch": lost,
@@ -148,7 +149,11 @@ func Run(t *testing.T, open func(*testing.T) *ledger.Ledger) {
 		"a lost attempt of a cancelled task is closed before the task ends":       closing,
 		"writers that wait share a transaction, and one's error undoes only it":   batches,
 		"a backfill ends when its last run does":                                  backfills,
-	} {
+	}
+	maps.Copy(tests, scheduled)
+	maps.Copy(tests, workers)
+	maps.Copy(tests, pruned)
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, setup(t, open))

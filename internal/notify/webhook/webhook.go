@@ -115,6 +115,10 @@ func describe(m notify.Message) string {
 	}
 	if len(i.Runs) > 0 {
 		last := i.Runs[len(i.Runs)-1].Run
+		if strings.Contains(last, "@") { // a slot that never became a run
+			fmt.Fprintf(&b, "\nlook: tidemill why %s   make up for it: tidemill run %s --window START/END", last, i.Pipeline)
+			return b.String()
+		}
 		fmt.Fprintf(&b, "\nlook: tidemill why %s   log: tidemill logs %s   again: tidemill rerun %s", last, last, last)
 	}
 	return b.String()

@@ -159,7 +159,7 @@ type TaskSettings struct {
 	Reads         []Read              `key:"reads" one:"" doc:"What the task reads; of SQL it is found by parsing and this replaces it."`
 	After         []form.Text         `key:"after" one:"" doc:"Tasks of the pipeline to wait for where no table says so."`
 	When          form.Text           `key:"when" is:"cel" doc:"CEL over the states of the tasks waited for, such as task.a == 'succeeded'."`
-	RetryIf       form.Text           `key:"retry_if" is:"cel" doc:"CEL over kind, message, exit_code and attempt: which failures are tried again."`
+	RetryIf       form.Text           `key:"retry_if" is:"cel" doc:"CEL over kind, message, exit_code (-1: no process ended by itself) and attempt: which failures are tried again, within retries."`
 	Params        []form.Named[Param] `key:"params" is:"name" doc:"Parameters of the task."`
 	Secrets       []form.Text         `key:"secrets" one:"" doc:"Secrets that the task may read."`
 	AfterPrevious form.Flag           `key:"after_previous" default:"false" doc:"Wait until the previous window's run of this task succeeded."`

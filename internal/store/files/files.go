@@ -67,7 +67,7 @@ func (s *Store) Read(ctx context.Context, r store.Request) (*store.Reading, erro
 		return nil, err
 	}
 	if len(names) == 0 {
-		return nil, fault.New(fault.NotFound, "no file matches %s: %w", r.Path, store.ErrAbsent)
+		return nil, fault.New(fault.NotFound, "%s matches no file in %s: %w", r.Path, s.dir, store.ErrAbsent)
 	}
 	return s.open(ctx, names, r)
 }

@@ -1,0 +1,187 @@
+package ledgertest
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/run"
+	"github.com/tidemill/tidemill/internal/ledger"
+)
+
+// workers are the statements about claims and leases (PROTOCOLS §2) that are the ledger's.
+var workers = map[string]func(*testing.T, *bundle){
+	"epochs are of one counter and never go back":                         epochs,
+	"what ran while its worker crashed runs again alone":                  alone,
+	"an attempt that crashes its worker twice fails, and its key closes":  crashes,
+	"three losses in a row open an incident":                              losses,
+	"an ended session claims nothing, and what it held is lost":           sessions,
+	"a rerun takes one task, or that and what follows":                    reruns,
+	"refused data and a task that failed are incidents of different kind": kinds,
+	"retry_if is asked about the exit code":                               retryIf,
+}
+
+func epochs(t *testing.T, b *bundle) {
+	newest := int64(0)
+	for n, pipeline := range []string{"land", "features", "land", "renamed"} {
+		b.create(string(rune('a'+n)), ledger.NewRun{Pipeline: pipeline, Window: day(n + 1)}, ledger.NewTask{Name: pipeline})
+		g := b.one("s1")
+		if g.Epoch <= newest {
+			t.Errorf("epoch %d of %s after %d", g.Epoch, pipeline, newest)
+		}
+		newest = g.Epoch
+		b.must(g.Ref, run.Acknowledged{Epoch: g.Epoch}, run.AttemptSucceeded{Epoch: g.Epoch})
+	}
+}
+
+// crash claims a task, begins it, and lets its worker die of its own.
+func (b *bundle) crash(session string) run.Grant {
+	b.t.Helper()
+	b.session(session)
+	g := b.one(session)
+	b.must(g.Ref, run.Acknowledged{Epoch: g.Epoch})
+	if _, err := b.EndSession(b.t.Context(), session, "segmentation violation", true); err != nil {
+		b.t.Fatal(err)
+	}
+	return g
+}
+
+func alone(t *testing.T, b *bundle) {
+	b.create("r1", ledger.NewRun{}, ledger.NewTask{Name: "a"})
+	b.crash("w1")
+	b.now = b.now.Add(time.Second)
+	b.create("r2", ledger.NewRun{Pipeline: "other"}, ledger.NewTask{Name: "b"})
+	if got, err := b.Claim(t.Context(), "s1", 4, false); err != nil || len(got) != 1 || got[0].Task != "b" {
+		t.Fatalf("a busy worker is given %+v, %v; want b alone", got, err)
+	}
+	b.session("s2")
+	b.create("r3", ledger.NewRun{Pipeline: "third"}, ledger.NewTask{Name: "c"})
+	if got := b.claim("s2", 4); len(got) != 1 || got[0].Task != "a" || !got[0].Suspect {
+		t.Fatalf("an idle worker is given %+v, want the suspect alone", got)
+	}
+}
+
+func crashes(t *testing.T, b *bundle) {
+	b.create("r1", ledger.NewRun{}, ledger.NewTask{Name: "a", Retries: 5})
+	b.crash("w1")
+	b.crash("w2")
+	b.want("r1", map[string]string{"run": "running", "a": "closing"})
+	g := b.one("s1")
+	if !g.Closing {
+		t.Fatalf("granted %+v, want the closing of its key", g)
+	}
+	b.must(g.Ref, run.Acknowledged{Epoch: g.Epoch}, run.Closed{Epoch: g.Epoch})
+	b.want("r1", map[string]string{"run": "failed", "a": "failed"})
+	info, err := b.Run(t.Context(), ledger.RunRef{Environment: environment, Run: "r1"})
+	if err != nil || !strings.HasPrefix(info.Tasks[0].Reason, "crashed its worker") {
+		t.Errorf("%+v, %v", info.Tasks, err)
+	}
+	b.clean()
+}
+
+func losses(t *testing.T, b *bundle) {
+	b.create("r1", ledger.NewRun{}, ledger.NewTask{Name: "a"})
+	for n := range 3 {
+		id := "w" + string(rune('1'+n))
+		b.session(id)
+		g := b.one(id)
+		b.must(g.Ref, run.Acknowledged{Epoch: g.Epoch})
+		if _, err := b.EndSession(t.Context(), id, "killed", false); err != nil {
+			t.Fatal(err)
+		}
+		open, err := b.Incidents(t.Context(), environment, false)
+		if err != nil || (len(open) == 1) != (n == 2) {
+			t.Fatalf("incidents after %d losses: %+v, %v", n+1, open, err)
+		}
+	}
+	if got := b.claim("s1", 1); len(got) != 0 {
+		t.Fatalf("granted %+v at once, want a back-off", got)
+	}
+	b.now = b.now.Add(6 * time.Second)
+	b.succeed(b.one("s1"))
+	if open, _ := b.Incidents(t.Context(), environment, false); len(open) != 0 {
+		t.Errorf("still open after a success: %+v", open)
+	}
+}
+
+func sessions(t *testing.T, b *bundle) {
+	b.create("r1", ledger.NewRun{}, ledger.NewTask{Name: "a"}, ledger.NewTask{Name: "b"})
+	held := b.claim("s1", 2)
+	b.must(held[0].Ref, run.Acknowledged{Epoch: held[0].Epoch})
+	n, err := b.EndSession(t.Context(), "s1", "silent for 60s", false)
+	if err != nil || n != 2 {
+		t.Fatalf("%d tasks taken back, %v; want both", n, err)
+	}
+	if n, err = b.EndSession(t.Context(), "s1", "again", false); err != nil || n != 0 {
+		t.Errorf("ended twice: %d, %v", n, err)
+	}
+	if _, err := b.Claim(t.Context(), "s1", 1, true); !errors.Is(err, run.ErrStale) {
+		t.Errorf("an ended session claims: %v", err)
+	}
+	b.session("s2")
+	for _, g := range b.claim("s2", 4) {
+		want := 1
+		if g.Task == held[0].Task {
+			want = 2
+		}
+		if g.Attempt != want {
+			t.Errorf("%s is in attempt %d, want %d: what was not begun is no attempt", g.Task, g.Attempt, want)
+		}
+	}
+}
+
+func reruns(t *testing.T, b *bundle) {
+	b.create("r1", ledger.NewRun{}, ledger.NewTask{Name: "a"}, ledger.NewTask{Name: "b", Upstream: []string{"a"}}, ledger.NewTask{Name: "c", Upstream: []string{"b"}})
+	for range 3 {
+		b.succeed(b.one("s1"))
+	}
+	ref := ledger.RunRef{Environment: environment, Run: "r1"}
+	for _, c := range []struct {
+		scope ledger.RerunScope
+		want  []string
+	}{
+		{ledger.RerunScope{Tasks: []string{"b"}}, []string{"b"}},
+		{ledger.RerunScope{Tasks: []string{"b"}, Following: true}, []string{"b", "c"}},
+	} {
+		names, err := b.Rerun(t.Context(), ref, c.scope, "ann")
+		if err != nil || !cmp.Equal(names, c.want) {
+			t.Fatalf("rerun of %+v: %v, %v; want %v", c.scope, names, err, c.want)
+		}
+		for _, name := range names {
+			g := b.one("s1")
+			if g.Task != name {
+				t.Fatalf("granted %s, want %s", g.Task, name)
+			}
+			b.succeed(g)
+		}
+		b.want("r1", map[string]string{"run": "succeeded", "a": "succeeded", "b": "succeeded", "c": "succeeded"})
+	}
+	b.clean()
+}
+
+func kinds(t *testing.T, b *bundle) {
+	for kind, want := range map[fault.Kind]string{fault.Refused: "contract_broken", fault.NotFound: "task_failed", fault.Failed: "task_failed"} {
+		name := string(kind)
+		b.create(name, ledger.NewRun{Pipeline: name}, ledger.NewTask{Name: "a"})
+		g := b.one("s1")
+		b.must(g.Ref, run.Acknowledged{Epoch: g.Epoch}, run.AttemptFailed{Epoch: g.Epoch, Kind: kind, Reason: "because"})
+		open, err := b.Incidents(t.Context(), environment, false)
+		if err != nil || open[0].Pipeline != name || open[0].Kind != want {
+			t.Errorf("%s: %+v, %v; want %s", kind, open[0], err, want)
+		}
+		b.now = b.now.Add(time.Second)
+	}
+}
+
+func retryIf(_ *testing.T, b *bundle) {
+	b.create("r1", ledger.NewRun{}, ledger.NewTask{Name: "a", Retries: 1, RetryIf: "exit_code == 3"}, ledger.NewTask{Name: "b", Retries: 1, RetryIf: "exit_code == 3"})
+	for n, g := range b.claim("s1", 2) {
+		code := 3 + n
+		b.must(g.Ref, run.Acknowledged{Epoch: g.Epoch}, run.AttemptFailed{Epoch: g.Epoch, Kind: fault.Failed, Reason: "ended", ExitCode: &code})
+	}
+	b.want("r1", map[string]string{"run": "running", "a": "backoff", "b": "failed"})
+}
