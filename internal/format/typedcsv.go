@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bufio"
 	"encoding/csv"
 	"errors"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
 )
 
 // Typed CSV is what the SDK speaks where pyarrow is missing: each header field
@@ -26,9 +28,8 @@ var typedKinds = map[string]arrow.DataType{
 
 // ReadTypedCSV reads rows that the SDK wrote.
 func ReadTypedCSV(r io.Reader) (*arrow.Schema, Batches, error) {
-	reader := csv.NewReader(r)
-	reader.ReuseRecord = true
-	header, err := reader.Read()
+	reader := newRecords(bufio.NewReaderSize(r, headBytes), "typed CSV", project.CSVMarks{Delimiter: ',', Quote: '"'})
+	header, err := reader.read()
 	if err != nil {
 		return nil, nil, fault.New(fault.Invalid, "typed CSV without a header: %w", err)
 	}
@@ -56,15 +57,17 @@ func ReadTypedCSV(r io.Reader) (*arrow.Schema, Batches, error) {
 			return yield(batch, nil)
 		}
 		for {
-			record, err := reader.Read()
+			record, err := reader.read()
 			if errors.Is(err, io.EOF) {
 				break
+			}
+			if err == nil && len(record) != len(fields) {
+				err = fault.New(fault.Invalid, "typed CSV, line %d: %d fields where the header has %d", reader.first, len(record), len(fields))
 			}
 			if err == nil {
 				for i, text := range record {
 					if err = appendTyped(b.Field(i), text); err != nil {
-						line, _ := reader.FieldPos(i)
-						err = fault.New(fault.Invalid, "typed CSV, line %d, column %s: %w", line, fields[i].Name, err)
+						err = fault.New(fault.Invalid, "typed CSV, line %d, column %s: %w", reader.first, fields[i].Name, err)
 						break
 					}
 				}
