@@ -55,7 +55,7 @@ func (l *load) Commit(ctx context.Context, m commit.Manifest) (commit.Receipt, e
 		l.store.settled.put(past...)
 	}
 	if unknown, ok := errors.AsType[*outcomeError](err); ok {
-		l.broken = true
+		l.spent = true
 		if receipt, err = l.lookUp(ctx, unknown); err == nil {
 			written = time.Time{}
 		}

@@ -135,6 +135,7 @@ func (l *load) Query(ctx context.Context, s dialect.Statement) (store.Batches, e
 	if err := l.flush(ctx); err != nil {
 		return nil, err
 	}
+	l.spent = true
 	r, err := l.store.spool(ctx, l.q, s)
 	if err != nil {
 		return nil, err

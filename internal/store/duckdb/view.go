@@ -43,16 +43,14 @@ func (v *view) Close() error {
 
 // Query runs a SELECT in the view's state.
 func (v *view) Query(ctx context.Context, s dialect.Statement) (datatype.Schema, store.Batches, error) {
-	if _, err := v.q.selectOnly(s.SQL); err != nil {
-		return datatype.Schema{}, nil, err
-	}
-	// Not spooled and read by row number: rows of a table that this very
-	// transaction made have none yet that count from 0.
-	r, err := v.q.query(ctx, s)
+	r, err := v.store.spool(ctx, v.q, s)
 	if err != nil {
 		return datatype.Schema{}, nil, err
 	}
-	return r.schema, once(func(yield func(arrow.RecordBatch, error) bool) { r.each(ctx, v.q, batchRows, yield) }), nil
+	return r.schema, once(func(yield func(arrow.RecordBatch, error) bool) {
+		defer func() { _, _ = v.q.exec(context.WithoutCancel(ctx), "DROP TABLE "+r.name) }()
+		r.each(ctx, v.q, batchRows, yield)
+	}), nil
 }
 
 // Keep makes a temporary table of a SELECT's rows.
