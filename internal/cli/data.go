@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
@@ -76,7 +77,7 @@ func cellText(c arrow.Array, row int) string {
 		}
 		return text
 	}
-	return c.ValueStr(row)
+	return datatype.ValueText(c, row)
 }
 
 func cellValue(c arrow.Array, row int) any {
@@ -89,7 +90,7 @@ func cellValue(c arrow.Array, row int) any {
 	case *array.String:
 		return c.Value(row)
 	case *array.Decimal128, *array.Decimal256:
-		return json.Number(c.ValueStr(row)) // JSON's numbers have as many digits as they need
+		return json.Number(datatype.ValueText(c, row)) // JSON's numbers have as many digits as they need
 	}
 	return c.GetOneForMarshal(row)
 }
