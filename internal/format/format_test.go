@@ -13,6 +13,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
@@ -203,6 +204,7 @@ func sample(t testing.TB) (*arrow.Schema, arrow.RecordBatch) {
 		{Name: "b", Type: arrow.FixedWidthTypes.Boolean, Nullable: true},
 		{Name: "t", Type: &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}, Nullable: true},
 		{Name: "d", Type: arrow.FixedWidthTypes.Date32, Nullable: true},
+		{Name: "w", Type: &arrow.TimestampType{Unit: arrow.Microsecond}, Nullable: true},
 	}, nil)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
@@ -212,7 +214,50 @@ func sample(t testing.TB) (*arrow.Schema, arrow.RecordBatch) {
 	b.Field(3).(*array.BooleanBuilder).AppendValues([]bool{true, false, false}, []bool{true, true, false})
 	b.Field(4).(*array.TimestampBuilder).AppendValues([]arrow.Timestamp{1356998400000001, -1, 0}, []bool{true, true, false})
 	b.Field(5).(*array.Date32Builder).AppendValues([]arrow.Date32{15706, -1, 0}, []bool{true, true, false})
+	b.Field(6).(*array.TimestampBuilder).AppendValues([]arrow.Timestamp{1356998400000001, -1, 0}, []bool{true, true, false})
 	return schema, b.NewRecordBatch()
+}
+
+func TestTypedCSVSaysWhatItCannotTakeOver(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"a:timestamp\n2024-01-01T00:00:00\n":                 "line 2, column a",
+		"a:timestamp\n2024-01-01T00:00:00.123456789+00:00\n": "line 2, column a: 2024-01-01T00:00:00.123456789+00:00 has nanoseconds",
+		"a:localtime\n2024-01-01T00:00:00+00:00\n":           "line 2, column a",
+		"a:int,b:int\n1,2\n9223372036854775808,1\n":          "line 3, column a",
+		"a:int,b:int\n1\n":                                   "line 2: 1 fields where the header has 2",
+		"a:int,b\n1,2\n":                                     `header field "b" is no NAME:TYPE`,
+		"":                                                   "without a header",
+	} {
+		_, batches, err := format.ReadTypedCSV(strings.NewReader(text))
+		if err == nil {
+			for _, err = range batches {
+				if err != nil {
+					break
+				}
+			}
+		}
+		if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestADecimalTravelsAsItsExactText(t *testing.T) {
+	t.Parallel()
+	schema := arrow.NewSchema([]arrow.Field{{Name: "d", Type: &arrow.Decimal128Type{Precision: 9, Scale: 2}}}, nil)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	b.Field(0).(*array.Decimal128Builder).AppendValues([]decimal128.Num{decimal128.FromI64(750), decimal128.FromI64(-1)}, nil)
+	batch := b.NewRecordBatch()
+	defer batch.Release()
+	var text bytes.Buffer
+	if err := format.WriteTypedCSV(&text, schema, func(yield func(arrow.RecordBatch, error) bool) { yield(batch, nil) }); err != nil {
+		t.Fatal(err)
+	}
+	if text.String() != "d:string\n7.50\n-0.01\n" {
+		t.Errorf("%q", text.String())
+	}
 }
 
 func TestTypedCSVParquetAndIPCGiveBackWhatWasWritten(t *testing.T) {
