@@ -139,6 +139,7 @@ func (v *version) format(t *task, f *file.Format) project.Format {
 func (v *version) csv(t *task, c *file.CSV) project.CSVFormat {
 	out := project.CSVFormat{
 		Delimiter: c.Delimiter.V, Quote: c.Quote.V, Escape: c.Escape.V, Encoding: c.Encoding.V, Skip: int(c.Skip.V),
+		Nulls: texts(c.Nulls), Columns: texts(c.Columns),
 	}
 	if c.Header.Given {
 		header := c.Header.V
@@ -150,12 +151,6 @@ func (v *version) csv(t *task, c *file.CSV) project.CSVFormat {
 	}
 	if c.Quote.Given && c.Quote.V == "" {
 		t.fail(v, problem.BadValue, c.Quote.Place, "write none where the file has no quotes", "quote: it is empty")
-	}
-	for _, n := range c.Nulls {
-		out.Nulls = append(out.Nulls, n.V)
-	}
-	for _, n := range c.Columns {
-		out.Columns = append(out.Columns, n.V)
 	}
 	return out
 }
