@@ -13,6 +13,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/store"
+	"github.com/tidemill/tidemill/internal/store/relational"
 )
 
 // view is a read transaction on a connection of its own, with temporary tables.
@@ -96,7 +97,7 @@ func (v *view) Take(ctx context.Context, name string, schema datatype.Schema, ba
 func (v *view) Feature(ctx context.Context, t project.Table) (store.FeatureTable, error) {
 	var seq int64
 	var shape string
-	err := v.q.row(ctx, "SELECT seq, shape FROM "+control+`.table_state WHERE "table" = ?`, []any{tableName(t)}, &seq, &shape)
+	err := v.q.row(ctx, "SELECT seq, shape FROM "+control+`.table_state WHERE "table" = ?`, []any{relational.TableName(t)}, &seq, &shape)
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.FeatureTable{}, fault.New(fault.NotFound, "there is no feature table %s yet: %w", t, store.ErrAbsent)
 	}
@@ -107,6 +108,6 @@ func (v *view) Feature(ctx context.Context, t project.Table) (store.FeatureTable
 	return store.FeatureTable{
 		Seq:     seq,
 		History: warehouse + "." + dialect.DuckDB.Table(history.Schema, history.Name),
-		Commits: fmt.Sprintf(`(SELECT seq, known_at, kind, run, task, window_start, window_end FROM %s.table_commit WHERE "table" = '%s')`, control, tableName(t)),
+		Commits: fmt.Sprintf(`(SELECT seq, known_at, kind, run, task, window_start, window_end FROM %s.table_commit WHERE "table" = '%s')`, control, relational.TableName(t)),
 	}, nil
 }
