@@ -12,12 +12,12 @@ A task is a function whose first argument is the run::
         tidemill.main(train)
 
 Rows come as Arrow where pyarrow is installed, else as CSV with a typed header.
-This file is part of the ``tidemill`` program and always matches its server.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import datetime as dt
 import hashlib
@@ -31,6 +31,7 @@ import os
 import socket
 import sys
 import traceback
+import types
 import typing
 from pathlib import Path
 from urllib.parse import quote
@@ -113,20 +114,15 @@ class Rows:
     def __init__(self, answer, arrow: bool):
         self.meta = json.loads(base64.b64decode(answer.headers.get("Tidemill-Meta", "bnVsbA==")))
         self._table = None
-        self._columns: list[str] = []
         self._records: list[tuple] = []
         if arrow:
             import pyarrow.ipc
 
             with pyarrow.ipc.open_stream(answer) as reader:
                 self._table = reader.read_all()
-            self._columns = self._table.column_names
+            self.columns = self._table.column_names
         else:
-            self._columns, self._records = _read_csv(answer)
-
-    @property
-    def columns(self) -> list[str]:
-        return list(self._columns)
+            self.columns, self._records = _read_csv(answer)
 
     def __len__(self) -> int:
         return self._table.num_rows if self._table is not None else len(self._records)
@@ -141,28 +137,28 @@ class Rows:
 
         if self._table is not None:
             return self._table.to_pandas()
-        return pandas.DataFrame.from_records(self._records, columns=self._columns)
+        return pandas.DataFrame.from_records(self._records, columns=self.columns)
 
     def to_polars(self):
         import polars
 
         if self._table is not None:
             return polars.from_arrow(self._table)
-        return polars.DataFrame(self._records, schema=self._columns, orient="row")
+        return polars.DataFrame(self._records, schema=self.columns, orient="row")
 
     def to_dicts(self) -> list[dict]:
         if self._table is not None:
             return self._table.to_pylist()
-        return [dict(zip(self._columns, r)) for r in self._records]
+        return [dict(zip(self.columns, r)) for r in self._records]
 
 
 def _read_csv(stream) -> tuple[list[str], list[tuple]]:
+    csv.field_size_limit(2**31 - 1)
     reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8", newline=""))
     header = next(reader)
     names = [h.rsplit(":", 1)[0] for h in header]
     parse = [_PARSERS.get(h.rsplit(":", 1)[1], str) for h in header]
-    # A NULL is the empty field; an empty text is written as "" and arrives as \x00.
-    # One column that is NULL makes an empty line, which the reader gives as no field at all.
+    # A NULL is the empty field. One column that is NULL makes an empty line, which the reader gives as no field at all.
     records = [tuple(None if v == "" else p("" if v == "\\e" else v) for p, v in zip(parse, row or [""])) for row in reader]
     return names, records
 
@@ -172,15 +168,17 @@ _PARSERS: dict[str, typing.Callable] = {
     "int": int,
     "float": float,
     "timestamp": dt.datetime.fromisoformat,
+    "localtime": dt.datetime.fromisoformat,  # without a zone
     "date": dt.date.fromisoformat,
     "string": lambda v: v.replace("\\\\", "\\") if "\\" in v else v,
 }
 
-
-_TYPES = ((bool, "bool"), (int, "int"), (float, "float"), (dt.datetime, "timestamp"), (dt.date, "date"))
+_TYPES = ((bool, "bool"), (int, "int"), (float, "float"), (dt.datetime, "timestamp"), (dt.date, "date"), (bytes, "bytes"))
 
 
 def _type_of(value) -> str:
+    if isinstance(value, dt.datetime) and value.tzinfo is None:
+        return "localtime"  # what it means is the contract's to say: its defaultTimezone
     return next((name for kind, name in _TYPES if isinstance(value, kind)), "string")
 
 
@@ -196,6 +194,8 @@ def _write_csv(columns: list[str], records: list, known: dict[str, str] | None =
             found = {"float"}
         if len(found) > 1:
             raise Error(f"column {c} mixes {' and '.join(sorted(found))}: give its values one type", "invalid")
+        if "bytes" in found:
+            raise Error(f"column {c} holds bytes, which only travel as Arrow: add pyarrow to the script's dependencies", "invalid")
         kinds.append(next(iter(found), "string"))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -212,9 +212,8 @@ def _text(value) -> str:
         return "true" if value else "false"
     if isinstance(value, (dt.datetime, dt.date)):
         return value.isoformat()
-    if isinstance(value, str):
-        return "\\e" if value == "" else value.replace("\\", "\\\\")
-    return str(value)
+    text = json.dumps(value, default=_plain) if isinstance(value, (dict, list, tuple)) else str(value)
+    return "\\e" if text == "" else text.replace("\\", "\\\\")
 
 
 _DTYPES = {"b": "bool", "i": "int", "u": "int", "f": "float", "M": "timestamp"}  # a numpy dtype's kind
@@ -231,6 +230,7 @@ def _encode(data) -> tuple[bytes, str]:
     if frame and not arrow:
         columns = [str(c) for c in data.columns]
         known = {c: _DTYPES[t.kind] for c, t in zip(columns, data.dtypes) if t.kind in _DTYPES}
+        known |= {c: "localtime" for c, t in zip(columns, data.dtypes) if t.kind == "M" and not getattr(t, "tz", None)}
         records = data.astype(object).where(data.notna(), None).itertuples(index=False, name=None)
         return _write_csv(columns, list(records), known), _CSV
     if isinstance(data, list) and isinstance(data[0], dict) and not arrow:
@@ -249,17 +249,21 @@ def _encode(data) -> tuple[bytes, str]:
     return sink.getvalue(), _ARROW
 
 
-class TrainingSet(Rows):
+class Features(Rows):
+    """The rows of a feature set that are asked about in the run's window."""
+
+    @property
+    def X(self):  # noqa: N802 - the field's usual name
+        return self.to_pandas()[self.meta["features"]]
+
+
+class TrainingSet(Features):
     """The rows of a feature set as they were known at each label's time, frozen under a pin."""
 
     def __init__(self, answer, arrow: bool):
         super().__init__(answer, arrow)
         self.pin: str = self.meta.get("pin", "")
         self.features: list[str] = self.meta["features"]
-
-    @property
-    def X(self):  # noqa: N802 - the field's usual name
-        return self.to_pandas()[self.features]
 
     @property
     def y(self):
@@ -288,14 +292,6 @@ class TrainingSet(Rows):
         label = self.meta["label"]
         train, held = frame[~chosen], frame[chosen]
         return tuple((part[self.features], part[label].astype(float).to_numpy()) for part in (train, held))
-
-
-class Features(Rows):
-    """The rows of a feature set that are asked about in the run's window."""
-
-    @property
-    def X(self):  # noqa: N802
-        return self.to_pandas()[self.meta["features"]]
 
 
 class Model:
@@ -370,7 +366,6 @@ class Run:
     def __init__(self, session: _Session):
         self._session = session
         c = session.json("GET", "/v1/context")
-        self._context = c
         self.id, self.task, self.pipeline, self.attempt = c["run"], c["task"], c["pipeline"], c["attempt"]
         self.window = Window(*(dt.datetime.fromisoformat(c["window"][side]) for side in ("start", "end")))
         self.params: dict = c.get("params") or {}
@@ -454,8 +449,7 @@ class Run:
 
         if len(X) > sample:
             X = X.sample(sample, random_state=0)
-        c = numpy.asarray(_contributions(m, X))[:, :-1]
-        size = numpy.abs(c)
+        size = numpy.abs(numpy.asarray(_contributions(m, X))[:, :-1])
         means = zip(X.columns, size.mean(axis=0), size.std(axis=0))
         found = [{"feature": str(f), "mean_abs": float(m), "std": float(s), "n": len(X), "method": "exact contributions"} for f, m, s in means]
         self._importances = sorted(found, key=lambda i: -i["mean_abs"])
@@ -479,8 +473,7 @@ class Run:
         if not mark:
             name, _, which = ref.partition(":")
         path = f"/v1/model/{quote(name, safe='')}"
-        query = f"?which={quote(which, safe='')}"
-        meta = self._session.json("GET", path + query)
+        meta = self._session.json("GET", f"{path}?which={quote(which, safe='')}")
         content = self._session.request("GET", f"{path}/content?which={meta['version']}").read()
         return Model(_load(meta.get("framework", ""), content), meta)
 
@@ -521,8 +514,7 @@ class Run:
 
 def _prediction_id(table: str, m: Model, key: tuple) -> str:
     """The same question to the same model version always has the same id."""
-    text = "\x1f".join([table, m.name, str(m.version), *(_key_text(k) for k in key)])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256("\x1f".join([table, m.name, str(m.version), *map(_key_text, key)]).encode()).hexdigest()[:16]
 
 
 def _key_text(value) -> str:
@@ -555,11 +547,17 @@ def _arguments(function, params: dict) -> dict:
     hints = typing.get_type_hints(function)
     for name, p in list(inspect.signature(function).parameters.items())[1:]:
         if name in params:
-            kind = hints.get(name, str)
-            known[name] = params[name] == "true" if kind is bool and isinstance(params[name], str) else kind(params[name])
-        elif p.default is inspect.Parameter.empty:
+            known[name] = _as(hints.get(name, str), params[name])
+        elif p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             raise Error(f"param {name} has no value and no default", "invalid")
     return known
+
+
+def _as(kind, value):
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):  # int | None
+        return None if value is None else _as(next(k for k in typing.get_args(kind) if k is not type(None)), value)
+    return value == "true" if kind is bool and isinstance(value, str) else (origin or kind)(value)
 
 
 def main(function) -> None:
@@ -575,12 +573,14 @@ def main(function) -> None:
     try:
         function(run, **_arguments(function, run.params))
     except BaseException as e:  # noqa: BLE001 - every end is told, then goes on as it was
-        session.json("POST", "/v1/events", {"type": "closed", "error": _first_line(e), "frame": _user_frame(e)})
+        with contextlib.suppress(OSError):  # the server may be gone: the script's own error matters more
+            session.json("POST", "/v1/events", {"type": "closed", "error": _first_line(e), "frame": _user_frame(e)})
         if isinstance(e, SystemExit) and not e.code:
             return
         traceback.print_exception(e)
+        sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(1) if isinstance(e, KeyboardInterrupt) else sys.exit(1)
+        os._exit(130) if isinstance(e, KeyboardInterrupt) else sys.exit(1)
     session.json("POST", "/v1/events", {"type": "closed"})
 
 

@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	_, plain := os.LookupEnv("NO_COLOR")
+	_, plain := os.LookupEnv("NO_COLOR") //nolint:forbidigo // what every program of a terminal heeds; no setting of ours
 	os.Exit(cli.Main(os.Args[1:], cli.Streams{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Terminal: term.IsTerminal(int(os.Stderr.Fd())),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -28,8 +29,18 @@ func (s *session) ask(store, query string, params map[string]json.RawMessage, mo
 	return answer.Read(found, most)
 }
 
-// giveRows writes an answer, and says where it is not whole.
+// giveRows writes an answer, and says where it is not whole. NULL is a word for
+// people and an empty field in CSV.
 func (s *session) giveRows(r answer.Rows) error {
+	if s.output == "csv" {
+		for i, row := range r.Texts {
+			for c, name := range r.Columns {
+				if r.Values[i][name] == nil {
+					row[c] = ""
+				}
+			}
+		}
+	}
 	if err := s.give(output.Table{Columns: r.Columns, Rows: r.Texts, Values: r.Values}); err != nil {
 		return err
 	}
@@ -39,8 +50,11 @@ func (s *session) giveRows(r answer.Rows) error {
 	return nil
 }
 
+// glances are what DuckDB answers with rows and yet calls no SELECT.
+var glances = regexp.MustCompile(`(?i)^\s*(describe|show|summarize)\s`)
+
 type sqlCommand struct {
-	Query string            `arg:"" help:"A SELECT; - reads it from standard input."`
+	Query string            `arg:"" help:"A SELECT, or DESCRIBE, SUMMARIZE or SHOW TABLES of the warehouse; - reads it from standard input."`
 	Store string            `help:"The store to ask; the warehouse without it."`
 	Param map[string]string `help:"Bind $name: --param name=value." placeholder:"NAME=VALUE"`
 	Most  int               `default:"1000" help:"At most so many rows; 0: all."`
@@ -54,6 +68,9 @@ func (c sqlCommand) Run(s *session) error {
 			return fault.New(fault.Invalid, "read the query: %w", err)
 		}
 		c.Query = b.String()
+	}
+	if c.Store == "" && glances.MatchString(c.Query) {
+		c.Query = "SELECT * FROM (" + strings.TrimRight(c.Query, "; \t\r\n") + ")"
 	}
 	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err

@@ -3,7 +3,6 @@ package format
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -18,8 +17,8 @@ import (
 	"github.com/tidemill/tidemill/internal/core/project"
 )
 
-// ReadCSV reads one CSV file. Delimiter and encoding are found by looking at
-// the beginning unless the format says them; the first record is the header
+// ReadCSV reads one CSV file. The delimiter is found by looking at the beginning
+// unless the format says it; the first record is the header
 // unless the format says header: false. Columns that want names and the file
 // lacks are delivered as NULL.
 func ReadCSV(r io.Reader, file string, f project.Format, want []string) (datatype.Schema, Batches, error) {
@@ -31,31 +30,31 @@ func ReadCSV(r io.Reader, file string, f project.Format, want []string) (datatyp
 	if err := skipBOM(buffered, file); err != nil {
 		return datatype.Schema{}, nil, err
 	}
+	marks, key, err := f.CSV.Marks()
+	if err != nil {
+		return datatype.Schema{}, nil, fmt.Errorf("%s: %s: %w", file, key, err)
+	}
 	start, err := head(buffered)
 	if err != nil {
 		return datatype.Schema{}, nil, fault.New(fault.Refused, "%s: %w", file, err)
 	}
-	var text io.Reader = buffered
+	if marks.Delimiter == 0 {
+		marks.Delimiter = delimiter(start, marks)
+	}
 	if strings.EqualFold(f.CSV.Encoding, "latin1") || strings.EqualFold(f.CSV.Encoding, "iso-8859-1") {
-		text = charmap.ISO8859_1.NewDecoder().Reader(buffered)
+		buffered = bufio.NewReaderSize(charmap.ISO8859_1.NewDecoder().Reader(buffered), headBytes)
 	} else if strings.EqualFold(f.CSV.Encoding, "windows-1252") {
-		text = charmap.Windows1252.NewDecoder().Reader(buffered)
+		buffered = bufio.NewReaderSize(charmap.Windows1252.NewDecoder().Reader(buffered), headBytes)
 	}
-	reader := csv.NewReader(text)
-	reader.ReuseRecord, reader.FieldsPerRecord = true, -1
-	if reader.Comma, err = delimiter(f.CSV.Delimiter, start); err != nil {
-		return datatype.Schema{}, nil, fmt.Errorf("%s: %w", file, err)
-	}
-	if (f.CSV.Quote != "" && f.CSV.Quote != `"`) || (f.CSV.Escape != "" && f.CSV.Escape != `"`) {
-		return datatype.Schema{}, nil, fault.New(fault.Invalid, `%s: only the quote " is read, doubled inside a quoted field`, file)
-	}
-	c := &csvReader{csv: reader, file: file, nulls: f.CSV.Nulls}
+	c := &csvReader{csv: newRecords(buffered, file, marks), file: file, nulls: f.CSV.Nulls}
 	if len(c.nulls) == 0 {
 		c.nulls = []string{""}
 	}
 	for range f.CSV.Skip {
-		if _, err := reader.Read(); err != nil {
-			return datatype.Schema{}, nil, c.explain(err)
+		if _, err := c.csv.readLine(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return datatype.Schema{}, nil, err
 		}
 	}
 	if err := c.header(f.CSV); err != nil {
@@ -70,32 +69,26 @@ func ReadCSV(r io.Reader, file string, f project.Format, want []string) (datatyp
 	return datatype.Text(names...), c.batches(names, plain), nil
 }
 
-// delimiter returns the one that is given, or the one that cuts the first lines alike.
-func delimiter(given string, start []byte) (rune, error) {
-	if given == `\t` || strings.EqualFold(given, "tab") {
-		given = "\t"
-	}
-	if given != "" {
-		r, size := utf8.DecodeRuneInString(given)
-		if size != len(given) || r == '"' || r == '\n' || r == '\r' {
-			return 0, fault.New(fault.Invalid, "delimiter %q: it is one character, and neither a quote nor a line end", given)
-		}
-		return r, nil
-	}
+// delimiter returns the one that cuts the first records alike.
+func delimiter(start []byte, marks project.CSVMarks) rune {
 	if i := bytes.LastIndexByte(start, '\n'); i > 0 {
 		start = start[:i+1]
 	}
 	best, bestFields := ',', 1
 	for _, candidate := range []rune{',', ';', '\t', '|'} {
-		reader := csv.NewReader(bytes.NewReader(start))
-		reader.Comma, reader.LazyQuotes = candidate, true
+		if candidate == rune(marks.Quote) || candidate == rune(marks.Escape) {
+			continue
+		}
+		marks.Delimiter = candidate
+		reader := newRecords(bufio.NewReader(bytes.NewReader(start)), "", marks)
 		fields := 0
 		for range 50 {
-			record, err := reader.Read() // an error too where the fields differ in number
+			record, err := reader.read()
 			if err != nil {
-				if !errors.Is(err, io.EOF) {
-					fields = 0
-				}
+				break // a broken record is told where it is read in earnest
+			}
+			if fields > 0 && len(record) != fields {
+				fields = 0
 				break
 			}
 			fields = len(record)
@@ -104,11 +97,11 @@ func delimiter(given string, start []byte) (rune, error) {
 			best, bestFields = candidate, fields
 		}
 	}
-	return best, nil
+	return best
 }
 
 type csvReader struct {
-	csv   *csv.Reader
+	csv   *records
 	file  string
 	names []string
 	nulls []string
@@ -116,7 +109,7 @@ type csvReader struct {
 }
 
 func (c *csvReader) header(f project.CSVFormat) error {
-	record, err := c.csv.Read()
+	record, err := c.csv.read()
 	if errors.Is(err, io.EOF) {
 		if len(f.Columns) == 0 {
 			return fault.New(fault.Refused, "%s: the file is empty, not even a header is there", c.file)
@@ -125,7 +118,7 @@ func (c *csvReader) header(f project.CSVFormat) error {
 		return nil
 	}
 	if err != nil {
-		return c.explain(err)
+		return err
 	}
 	if f.Header != nil && !*f.Header {
 		c.first = slices.Clone(record)
@@ -146,16 +139,16 @@ func (c *csvReader) header(f project.CSVFormat) error {
 		c.names[i] = strings.TrimSpace(n)
 		switch n = c.names[i]; {
 		case n == "":
-			return fault.New(fault.Refused, "%s:1: column %d has no name", c.file, i+1)
+			return fault.New(fault.Refused, "%s:%d: column %d has no name", c.file, c.csv.first, i+1)
 		case seen[n]:
-			return fault.New(fault.Refused, "%s:1: two columns are named %q", c.file, n)
+			return fault.New(fault.Refused, "%s:%d: two columns are named %q", c.file, c.csv.first, n)
 		case datatype.Hidden(n):
-			return fault.New(fault.Refused, "%s:1: a column is named %q, which Tidemill uses itself", c.file, n)
+			return fault.New(fault.Refused, "%s:%d: a column is named %q, which Tidemill uses itself", c.file, c.csv.first, n)
 		}
 		seen[n] = true
 	}
 	if len(record) != len(c.names) {
-		return fault.New(fault.Refused, "%s:1: %d columns, but columns: names %d", c.file, len(record), len(c.names))
+		return fault.New(fault.Refused, "%s:%d: %d columns, but columns: names %d", c.file, c.csv.first, len(record), len(c.names))
 	}
 	return nil
 }
@@ -171,21 +164,18 @@ func (c *csvReader) batches(names []string, source io.Closer) Batches {
 			return yield(batch, nil)
 		}
 		if c.first != nil {
-			if err := c.append(t, c.first, 1); err != nil {
+			if err := c.append(t, c.first, c.csv.first); err != nil {
 				yield(nil, err)
 				return
 			}
 		}
 		for {
-			record, err := c.csv.Read()
+			record, err := c.csv.read()
 			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err == nil {
-				line, _ := c.csv.FieldPos(0)
-				err = c.append(t, record, int64(line))
-			} else {
-				err = c.explain(err)
+				err = c.append(t, record, c.csv.first)
 			}
 			if err != nil {
 				yield(nil, err)
@@ -223,19 +213,4 @@ func (c *csvReader) append(t *textBatch, record []string, line int64) error {
 	}
 	t.end(c.file, line)
 	return nil
-}
-
-// explain gives a parse error of the library a file and plain words.
-func (c *csvReader) explain(err error) error {
-	if parse, ok := errors.AsType[*csv.ParseError](err); ok {
-		what := parse.Err.Error()
-		switch {
-		case errors.Is(parse.Err, csv.ErrQuote):
-			what = "a quoted field goes on after its closing quote, or its quote is never closed"
-		case errors.Is(parse.Err, csv.ErrBareQuote):
-			what = "a quote stands inside a field that does not begin with one"
-		}
-		return fault.New(fault.Refused, "%s:%d:%d: %s", c.file, parse.Line, parse.Column, what)
-	}
-	return fault.New(fault.Refused, "%s: %w", c.file, err)
 }

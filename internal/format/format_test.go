@@ -3,6 +3,8 @@ package format_test
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
@@ -82,6 +85,16 @@ func TestCSVIsReadAsItWasWritten(t *testing.T) {
 		{"lines before the header", "# made by hand\na,b\n1,2\n", project.CSVFormat{Skip: 1}, "a|b\nf.csv:3 1|2\n"},
 		{"a header alone", "a,b\n", project.CSVFormat{}, "a|b\n"},
 		{"another encoding", "a\n\xe9t\xe9\n", project.CSVFormat{Encoding: "latin1"}, "a\nf.csv:2 été\n"},
+		{"line ends inside of quotes stay as they are", "a,b\r\n\"x\r\ny\",\"p\nq\"\r\n", project.CSVFormat{}, "a|b\nf.csv:2 x\r\ny|p\nq\n"},
+		{"another quote", "a,b\n'x,''y','\"'\n", project.CSVFormat{Quote: "'"}, "a|b\nf.csv:2 x,'y|\"\n"},
+		{"no quotes at all", "a,b\n\"x,5\" tall\n", project.CSVFormat{Quote: "none"}, "a|b\nf.csv:2 \"x|5\" tall\n"},
+		{"an escape inside of quotes", `a,b` + "\n" + `"say \"no\"",C:\dir` + "\n" + `"\\",""` + "\n", project.CSVFormat{Escape: `\`, Nulls: []string{"-"}}, "a|b\nf.csv:2 say \"no\"|C:\\dir\nf.csv:3 \\|\n"},
+		{"an escape without quotes, over a line end", "a;b\nx\\;y;p\\\nq\n\\N;z\n", project.CSVFormat{Quote: "none", Escape: `\`, Nulls: []string{`\N`}}, "a|b\nf.csv:2 x;y|p\nq\nf.csv:4 ∅|z\n"},
+		{"an escape at the end", "a,b\n1,2\\", project.CSVFormat{Escape: `\`}, "a|b\nf.csv:2 1|2\\\n"},
+		{"an escaped line end at the end", "a,b\n1,2\\\n", project.CSVFormat{Escape: `\`}, "a|b\nf.csv:2 1|2\n\n"},
+		{"a delimiter of several bytes", "a¦b\n1¦\"2¦3\"\n", project.CSVFormat{Delimiter: "¦"}, "a|b\nf.csv:2 1|2¦3\n"},
+		{"delimiters are found beside another quote", "a;b\n'1,2,3';4\n", project.CSVFormat{Quote: "'"}, "a|b\nf.csv:2 1,2,3|4\n"},
+		{"free text before the header", "made \"by hand\n\na,b\n1,2\n", project.CSVFormat{Skip: 2}, "a|b\nf.csv:4 1|2\n"},
 		{"spaces and leading zeros stay", "a,b\n 007 ,1e3\n", project.CSVFormat{}, "a|b\nf.csv:2  007 |1e3\n"},
 	} {
 		if got, err := csvText(c.text, c.format); err != nil || got != c.want {
@@ -96,7 +109,8 @@ func TestABrokenCSVSaysWhereAndWhy(t *testing.T) {
 		{"", "f.csv: the file is empty"},
 		{"a,b\n1\n", "f.csv:2: 1 fields where the header has 2"},
 		{"a,b\n1,2\n1,2,3\n", "f.csv:3: 3 fields where the header has 2"},
-		{"a,b\n\"x,1\n", "f.csv:"},
+		{"a,b\n\"x,1\n", "f.csv:2:1: the quote is never closed"},
+		{"a,b\n1,\"x\"y\n", "f.csv:2:5: a quoted field goes on after its closing quote"},
 		{"a,b\nx\"y,1\n", "f.csv:2:2: a quote stands inside a field"},
 		{"a,a\n1,2\n", "two columns are named \"a\""},
 		{"a,\n1,2\n", "column 2 has no name"},
@@ -109,7 +123,7 @@ func TestABrokenCSVSaysWhereAndWhy(t *testing.T) {
 			t.Errorf("%q: %v, want %q", c.text, err, c.want)
 		}
 	}
-	for _, f := range []project.CSVFormat{{Delimiter: "ab"}, {Delimiter: `"`}, {Quote: "'"}} {
+	for _, f := range []project.CSVFormat{{Delimiter: "ab"}, {Delimiter: `"`}, {Quote: "''"}, {Quote: "é"}, {Quote: "\n"}, {Escape: "ab"}, {Delimiter: "\n"}, {Quote: ";", Delimiter: ";"}, {Escape: ";", Delimiter: ";"}} {
 		if _, err := csvText("a,b\n", f); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%+v: %v", f, err)
 		}
@@ -190,16 +204,60 @@ func sample(t testing.TB) (*arrow.Schema, arrow.RecordBatch) {
 		{Name: "b", Type: arrow.FixedWidthTypes.Boolean, Nullable: true},
 		{Name: "t", Type: &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}, Nullable: true},
 		{Name: "d", Type: arrow.FixedWidthTypes.Date32, Nullable: true},
+		{Name: "w", Type: &arrow.TimestampType{Unit: arrow.Microsecond}, Nullable: true},
 	}, nil)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
 	b.Field(0).(*array.Int64Builder).AppendValues([]int64{-1, 1 << 60, 0}, []bool{true, true, false})
-	b.Field(1).(*array.StringBuilder).AppendValues([]string{"", `\e "x", y` + "\n", ""}, []bool{true, true, false})
+	b.Field(1).(*array.StringBuilder).AppendValues([]string{"", `\e "x", y` + "\r\n", ""}, []bool{true, true, false})
 	b.Field(2).(*array.Float64Builder).AppendValues([]float64{0.1, 1e300, 0}, []bool{true, true, false})
 	b.Field(3).(*array.BooleanBuilder).AppendValues([]bool{true, false, false}, []bool{true, true, false})
 	b.Field(4).(*array.TimestampBuilder).AppendValues([]arrow.Timestamp{1356998400000001, -1, 0}, []bool{true, true, false})
 	b.Field(5).(*array.Date32Builder).AppendValues([]arrow.Date32{15706, -1, 0}, []bool{true, true, false})
+	b.Field(6).(*array.TimestampBuilder).AppendValues([]arrow.Timestamp{1356998400000001, -1, 0}, []bool{true, true, false})
 	return schema, b.NewRecordBatch()
+}
+
+func TestTypedCSVSaysWhatItCannotTakeOver(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"a:timestamp\n2024-01-01T00:00:00\n":                 "line 2, column a",
+		"a:timestamp\n2024-01-01T00:00:00.123456789+00:00\n": "line 2, column a: 2024-01-01T00:00:00.123456789+00:00 has nanoseconds",
+		"a:localtime\n2024-01-01T00:00:00+00:00\n":           "line 2, column a",
+		"a:int,b:int\n1,2\n9223372036854775808,1\n":          "line 3, column a",
+		"a:int,b:int\n1\n":                                   "line 2: 1 fields where the header has 2",
+		"a:int,b\n1,2\n":                                     `header field "b" is no NAME:TYPE`,
+		"":                                                   "without a header",
+	} {
+		_, batches, err := format.ReadTypedCSV(strings.NewReader(text))
+		if err == nil {
+			for _, err = range batches {
+				if err != nil {
+					break
+				}
+			}
+		}
+		if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestADecimalTravelsAsItsExactText(t *testing.T) {
+	t.Parallel()
+	schema := arrow.NewSchema([]arrow.Field{{Name: "d", Type: &arrow.Decimal128Type{Precision: 9, Scale: 2}}}, nil)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	b.Field(0).(*array.Decimal128Builder).AppendValues([]decimal128.Num{decimal128.FromI64(750), decimal128.FromI64(-1)}, nil)
+	batch := b.NewRecordBatch()
+	defer batch.Release()
+	var text bytes.Buffer
+	if err := format.WriteTypedCSV(&text, schema, func(yield func(arrow.RecordBatch, error) bool) { yield(batch, nil) }); err != nil {
+		t.Fatal(err)
+	}
+	if text.String() != "d:string\n7.50\n-0.01\n" {
+		t.Errorf("%q", text.String())
+	}
 }
 
 func TestTypedCSVParquetAndIPCGiveBackWhatWasWritten(t *testing.T) {
@@ -305,11 +363,94 @@ func TestEveryRecordArrivesOnceWithItsLine(t *testing.T) {
 	})
 }
 
+// The standard library's reader says what a file of the common dialect means,
+// but for the line ends inside of quotes, which it does not keep.
+func TestTheCommonDialectIsReadAsTheStandardLibraryReadsIt(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringMatching(`[ab,"\n]{1,40}`).Draw(t, "text")
+		reader := csv.NewReader(strings.NewReader(text))
+		reader.FieldsPerRecord = -1
+		var want strings.Builder
+		var wanted error
+		for {
+			record, err := reader.Read()
+			if err != nil {
+				if wanted = err; errors.Is(err, io.EOF) {
+					wanted = nil
+				}
+				break
+			}
+			if len(record) != 2 {
+				break
+			}
+			line, _ := reader.FieldPos(0)
+			fmt.Fprintf(&want, "f.csv:%d %s|%s\n", line, record[0], record[1])
+		}
+		no := false
+		got, err := csvText(text, project.CSVFormat{Header: &no, Columns: []string{"x", "y"}, Delimiter: ",", Nulls: []string{"none"}})
+		if wanted != nil && err == nil {
+			t.Fatalf("%q: read as %q, and the standard library says %v", text, got, wanted)
+		}
+		if err == nil && got != "x|y\n"+want.String() {
+			t.Fatalf("%q: %q, want %q", text, got, want.String())
+		}
+	})
+}
+
+func TestWhatIsEscapedComesBack(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		quote := rapid.SampledFrom([]string{`"`, "'", "none"}).Draw(t, "quote")
+		want := rapid.StringMatching(`[a;'"\\\n]{1,12}`).Draw(t, "field")
+		var text strings.Builder
+		for _, r := range want {
+			if r == '\\' || r == ';' || r == '\n' || string(r) == quote {
+				text.WriteByte('\\')
+			}
+			text.WriteRune(r)
+		}
+		field := text.String()
+		if quote != "none" && rapid.Bool().Draw(t, "quoted") {
+			field = quote + field + quote
+		}
+		got, err := csvText("a;b\n"+field+";1\n", project.CSVFormat{Quote: quote, Escape: `\`, Delimiter: ";"})
+		if err != nil || got != "a|b\nf.csv:2 "+want+"|1\n" {
+			t.Fatalf("%q: %q, %v", field, got, err)
+		}
+	})
+}
+
+func TestAQuoteThatIsNeverClosedDoesNotBringAWholeFileIntoMemory(t *testing.T) {
+	t.Parallel()
+	endless := io.MultiReader(strings.NewReader("a,b\n1,\""), io.LimitReader(repeated("some text\n"), 200<<20))
+	_, err := dump(format.ReadCSV(endless, "f.csv", project.Format{}, nil))
+	if !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), "f.csv:2:1: the record has more than 64 MiB") {
+		t.Error(err)
+	}
+	long := io.MultiReader(strings.NewReader("a,b\n"), io.LimitReader(repeated("x"), 200<<20))
+	if _, err = dump(format.ReadCSV(long, "f.csv", project.Format{}, nil)); !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), "f.csv:2:1: the line has more than 64 MiB") {
+		t.Error(err)
+	}
+}
+
+// repeated is a text without an end.
+type repeated string
+
+func (r repeated) Read(b []byte) (int, error) {
+	n := 0
+	for n < len(b) {
+		n += copy(b[n:], r)
+	}
+	return n, nil
+}
+
 func FuzzCSV(f *testing.F) {
-	f.Add("a,b\n1,2\n")
-	f.Add("a;b\n\"x\ny\";2\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		_, err := csvText(text, project.CSVFormat{})
+	f.Add("a,b\n1,2\n", "", "")
+	f.Add("a;b\n\"x\ny\";2\n", "'", "")
+	f.Add("a;b\n\"x\\\"\\\n\";\\;2\n", "none", "\\")
+	f.Fuzz(func(t *testing.T, text, quote, escape string) {
+		_, err := csvText(text, project.CSVFormat{Quote: quote, Escape: escape})
 		if k := fault.KindOf(err); err != nil && k != fault.Refused && k != fault.Invalid {
 			t.Fatalf("%q: kind %s: %v", text, k, err)
 		}

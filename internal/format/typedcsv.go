@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bufio"
 	"encoding/csv"
 	"errors"
 	"io"
@@ -12,23 +13,28 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
 )
 
 // Typed CSV is what the SDK speaks where pyarrow is missing: each header field
-// is NAME:TYPE, with the types bool, int, float, timestamp, date and string. An
-// empty field is NULL; \e is the empty text, and \\ a backslash.
+// is NAME:TYPE, with the types bool, int, float, timestamp, localtime (without a
+// zone), date and string. An empty field is NULL; \e is the empty text, and \\ a
+// backslash.
+
+const wallClock = "2006-01-02T15:04:05.999999"
 
 var typedKinds = map[string]arrow.DataType{
 	"bool": arrow.FixedWidthTypes.Boolean, "int": arrow.PrimitiveTypes.Int64, "float": arrow.PrimitiveTypes.Float64,
-	"timestamp": &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}, "date": arrow.FixedWidthTypes.Date32, "string": arrow.BinaryTypes.String,
+	"timestamp": &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"},
+	"localtime": &arrow.TimestampType{Unit: arrow.Microsecond}, "date": arrow.FixedWidthTypes.Date32, "string": arrow.BinaryTypes.String,
 }
 
 // ReadTypedCSV reads rows that the SDK wrote.
 func ReadTypedCSV(r io.Reader) (*arrow.Schema, Batches, error) {
-	reader := csv.NewReader(r)
-	reader.ReuseRecord = true
-	header, err := reader.Read()
+	reader := newRecords(bufio.NewReaderSize(r, headBytes), "typed CSV", project.CSVMarks{Delimiter: ',', Quote: '"'})
+	header, err := reader.read()
 	if err != nil {
 		return nil, nil, fault.New(fault.Invalid, "typed CSV without a header: %w", err)
 	}
@@ -56,15 +62,17 @@ func ReadTypedCSV(r io.Reader) (*arrow.Schema, Batches, error) {
 			return yield(batch, nil)
 		}
 		for {
-			record, err := reader.Read()
+			record, err := reader.read()
 			if errors.Is(err, io.EOF) {
 				break
+			}
+			if err == nil && len(record) != len(fields) {
+				err = fault.New(fault.Invalid, "typed CSV, line %d: %d fields where the header has %d", reader.first, len(record), len(fields))
 			}
 			if err == nil {
 				for i, text := range record {
 					if err = appendTyped(b.Field(i), text); err != nil {
-						line, _ := reader.FieldPos(i)
-						err = fault.New(fault.Invalid, "typed CSV, line %d, column %s: %w", line, fields[i].Name, err)
+						err = fault.New(fault.Invalid, "typed CSV, line %d, column %s: %w", reader.first, fields[i].Name, err)
 						break
 					}
 				}
@@ -102,7 +110,14 @@ func appendTyped(b array.Builder, text string) error {
 		b.Append(v)
 		return err
 	case *array.TimestampBuilder:
-		v, err := time.Parse(time.RFC3339Nano, strings.Replace(text, " ", "T", 1))
+		layout := time.RFC3339Nano
+		if b.Type().(*arrow.TimestampType).TimeZone == "" {
+			layout = wallClock
+		}
+		v, err := time.Parse(layout, strings.Replace(text, " ", "T", 1))
+		if err == nil && v.Nanosecond()%1000 != 0 {
+			err = fault.New(fault.Invalid, "%s has nanoseconds; round it to microseconds", text)
+		}
 		b.Append(arrow.Timestamp(v.UnixMicro()))
 		return err
 	case *array.Date32Builder:
@@ -160,6 +175,9 @@ func typedName(t arrow.DataType) string {
 	case arrow.FLOAT32, arrow.FLOAT64:
 		return "float"
 	case arrow.TIMESTAMP:
+		if t.(*arrow.TimestampType).TimeZone == "" {
+			return "localtime"
+		}
 		return "timestamp"
 	case arrow.DATE32, arrow.DATE64:
 		return "date"
@@ -175,15 +193,18 @@ func typedText(column arrow.Array, row int) string {
 	case *array.String:
 		return escapeTyped(c.Value(row))
 	case *array.Timestamp:
-		unit := c.DataType().(*arrow.TimestampType).Unit
-		return c.Value(row).ToTime(unit).UTC().Format("2006-01-02T15:04:05.999999-07:00")
+		layout, t := wallClock, c.DataType().(*arrow.TimestampType)
+		if t.TimeZone != "" {
+			layout += "-07:00"
+		}
+		return c.Value(row).ToTime(t.Unit).UTC().Format(layout)
 	case *array.Float64:
 		return strconv.FormatFloat(c.Value(row), 'g', -1, 64)
 	case *array.Float32:
 		return strconv.FormatFloat(float64(c.Value(row)), 'g', -1, 32)
 	}
 	if typedName(column.DataType()) == "string" {
-		return escapeTyped(column.ValueStr(row))
+		return escapeTyped(datatype.ValueText(column, row))
 	}
 	return column.ValueStr(row)
 }

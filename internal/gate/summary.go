@@ -38,14 +38,17 @@ type RuleCount struct {
 type Example struct {
 	File   string `json:"file,omitempty"`
 	Line   int64  `json:"line,omitempty"`
+	Row    int64  `json:"row,omitempty"` // counted from 1, where rows come from no file
 	Value  string `json:"value"`
 	Null   bool   `json:"null,omitempty"`
 	Reason string `json:"reason"`
 }
 
-// At returns file:line, as far as they are known.
+// At returns file:line, as far as they are known, or the number of the row.
 func (e Example) At() string {
 	switch {
+	case e.File == "" && e.Row > 0:
+		return fmt.Sprintf("row %d", e.Row)
 	case e.File == "":
 		return ""
 	case e.Line == 0:
@@ -57,7 +60,9 @@ func (e Example) At() string {
 // example describes how row i failed the rule. It keeps no memory of the batch.
 func (g *Gate) example(r *rule, batch arrow.RecordBatch, columns []arrow.Array, i int) Example {
 	var e Example
-	if g.file >= 0 {
+	if g.file < 0 {
+		e.Row = g.read + int64(i) + 1
+	} else {
 		e.File = strings.Clone(value.Text(kernel.Value(batch.Column(g.file), i, datatype.Of(datatype.String))))
 	}
 	if g.line >= 0 {
@@ -92,11 +97,11 @@ func (g *Gate) reason(r *rule, c *column, batch arrow.RecordBatch, cast arrow.Ar
 }
 
 func (g *Gate) rejected(r *rule, e Example) error {
-	at := e.At()
-	if at != "" {
-		at = " at " + at
+	which := e.At() // a row without a file is named by its number alone
+	if e.File != "" {
+		which = "a row at " + which
 	}
-	return fault.New(fault.Refused, "%s refused a row%s by the rule %q: %s %s", g.who(), at, r.name, r.field, e.Reason)
+	return fault.New(fault.Refused, "%s refused %s by the rule %q: %s %s", g.who(), which, r.name, r.field, e.Reason)
 }
 
 func (g *Gate) who() string {

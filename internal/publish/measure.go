@@ -16,6 +16,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/contract"
+	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/store"
@@ -212,9 +213,9 @@ func (p *plan) duplicates(batch arrow.RecordBatch, c contract.Check) (arrow.Reco
 				original[f.Name] = nil
 				continue
 			}
-			original[f.Name] = batch.Column(i).ValueStr(row)
+			original[f.Name] = datatype.ValueText(batch.Column(i), row)
 			if slices.Contains(c.Fields, f.Name) {
-				values = append(values, batch.Column(i).ValueStr(row))
+				values = append(values, datatype.ValueText(batch.Column(i), row))
 			}
 		}
 		object, err := json.Marshal(original)

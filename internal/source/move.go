@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
@@ -141,23 +140,19 @@ func (v *version) format(t *task, f *file.Format) project.Format {
 
 func (v *version) csv(t *task, c *file.CSV) project.CSVFormat {
 	out := project.CSVFormat{
-		Delimiter: c.Delimiter.V, Encoding: c.Encoding.V, Skip: int(c.Skip.V),
+		Delimiter: c.Delimiter.V, Quote: c.Quote.V, Escape: c.Escape.V, Encoding: c.Encoding.V, Skip: int(c.Skip.V),
+		Nulls: texts(c.Nulls), Columns: texts(c.Columns),
 	}
 	if c.Header.Given {
 		header := c.Header.V
 		out.Header = &header
 	}
-	if d := c.Delimiter; d.Given && utf8.RuneCountInString(d.V) != 1 && d.V != `\t` {
-		t.fail(v, problem.BadValue, d.Place, `write one character, such as ";" or "\t"`, "%q is not one character", d.V)
+	marks := map[string]form.Text{"delimiter": c.Delimiter, "quote": c.Quote, "escape": c.Escape}
+	if _, key, err := out.Marks(); err != nil {
+		t.fail(v, problem.BadValue, marks[key].Place, `write one character, such as ";" or "\t"`, "%s: %s", key, err)
 	}
-	if out.Delimiter == `\t` {
-		out.Delimiter = "\t"
-	}
-	for _, n := range c.Nulls {
-		out.Nulls = append(out.Nulls, n.V)
-	}
-	for _, n := range c.Columns {
-		out.Columns = append(out.Columns, n.V)
+	if c.Quote.Given && c.Quote.V == "" {
+		t.fail(v, problem.BadValue, c.Quote.Place, "write none where the file has no quotes", "quote: it is empty")
 	}
 	return out
 }

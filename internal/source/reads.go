@@ -256,7 +256,7 @@ func (v *version) addRead(t *task, f found, o readOptions) {
 	case v.external(f.table):
 		one.External = true
 	case !known:
-		v.unknownTable(t, f)
+		t.fail(v, problem.UnknownTable, f.place, v.tableRemedy(f.table), "no task writes %s", f.table)
 		return
 	}
 	for i := range t.reads {
@@ -303,11 +303,6 @@ func (v *version) mentioned(text string) bool {
 		}
 	}
 	return false
-}
-
-func (v *version) unknownTable(t *task, f found) {
-	remedy := v.tableRemedy(f.table)
-	t.fail(v, problem.UnknownTable, f.place, remedy, "no task writes %s", f.table)
 }
 
 func (v *version) tableRemedy(table project.Table) string {

@@ -49,7 +49,7 @@ func TestTheFlightsExampleHasNoErrors(t *testing.T) {
 	for _, p := range r.Problems {
 		t.Logf("%s %s", p.Severity, p.Error())
 	}
-	if len(r.Problems.Errors()) > 0 || len(r.Project.Pipelines) != 6 || len(r.Contracts) != 5 || len(r.Tests) != 6 {
+	if len(r.Problems.Errors()) > 0 || len(r.Project.Pipelines) != 6 || len(r.Contracts) != 6 || len(r.Tests) != 6 {
 		t.Errorf("%d pipelines, %d contracts, %d tests, broken %v, refused %v", len(r.Project.Pipelines), len(r.Contracts), len(r.Tests), r.Broken, r.Refused)
 	}
 }

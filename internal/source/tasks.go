@@ -33,9 +33,7 @@ func (v *version) buildTask(t *task) {
 	v.taskDefaults(t)
 	v.taskParams(t)
 	v.taskSecrets(t)
-	for _, a := range in.Common.After {
-		t.out.After = append(t.out.After, a.V)
-	}
+	t.out.After = texts(in.Common.After)
 	v.fail([]string{t.pipeline.name}, condition(expr.ScopeWhen, in.Common.When)...)
 	v.fail([]string{t.pipeline.name}, condition(expr.ScopeRetryIf, in.Common.RetryIf)...)
 	if r := in.Common.RetryIf; r.Given && t.out.Retries == 0 {
@@ -115,11 +113,8 @@ func (v *version) taskSecrets(t *task) {
 
 func (v *version) buildPython(t *task) {
 	in := &t.parsed.Task
-	out := &project.Python{Requires: in.Requires.V}
+	out := &project.Python{Requires: in.Requires.V, Dependencies: texts(in.Dependencies)}
 	out.Driver = pick(t, v, "driver", func(d *file.TaskDefaults) form.Text { return d.Driver }, "")
-	for _, d := range in.Dependencies {
-		out.Dependencies = append(out.Dependencies, d.V)
-	}
 	if in.Lock.Given {
 		lock := path.Join(path.Dir(t.file.Path), in.Lock.V)
 		if v.files[lock] == nil {
@@ -179,10 +174,7 @@ func (v *version) signatureOf(t *task) {
 
 func (v *version) buildCommand(t *task) {
 	c := t.parsed.Task.Command
-	out := &project.Command{}
-	for _, a := range c.Args {
-		out.Args = append(out.Args, a.V)
-	}
+	out := &project.Command{Args: texts(c.Args)}
 	if len(out.Args) == 0 || out.Args[0] == "" {
 		t.fail(v, problem.MissingKey, c.Place, "write [PROGRAM, ARGUMENT, …]", "the command names no program")
 	}

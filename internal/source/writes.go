@@ -247,28 +247,20 @@ func (v *version) mode(t *task, w *project.Write, o *file.WriteOptions) {
 	if b, ok := v.contract(w.Table); ok && b.table != nil {
 		feature = feature || b.table.Feature
 	}
-	origin := func(level string, at problem.Place) {
-		t.origin("mode", project.Origin{Level: level, Place: at})
-	}
+	t.origin("mode", project.Origin{Level: "default"})
 	switch {
 	case o.Mode.Given:
 		w.Mode = project.Mode(o.Mode.V)
-		origin("task", o.Mode.Place)
+		t.origin("mode", project.Origin{Level: "task", Place: o.Mode.Place})
 		if feature && w.Mode != project.ModeFeature {
 			t.fail(v, problem.BadSetting, o.Mode.Place, "remove mode:, or make it no feature table", "%s is a feature table, whose one mode is feature", w.Table)
 		}
-	case feature:
+	case feature || v.predictions(t, w):
 		w.Mode = project.ModeFeature
-		origin("default", problem.Place{})
-	case v.predictions(t, w):
-		w.Mode = project.ModeFeature
-		origin("default", problem.Place{})
 	case w.EventTime != "":
 		w.Mode = project.ModeReplaceWindow
-		origin("default", problem.Place{})
 	default:
 		w.Mode = project.ModeReplace
-		origin("default", problem.Place{})
 	}
 	if w.Mode == project.ModeMerge && w.Version == "" {
 		w.Version = w.EventTime

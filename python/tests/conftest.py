@@ -22,8 +22,10 @@ import tidemill  # noqa: E402
 HAS_ARROW = importlib.util.find_spec("pyarrow") is not None
 HAS_FRAMES = HAS_ARROW and importlib.util.find_spec("pandas") is not None
 
-# Without pandas and pyarrow there is nothing that the tests of data frames could test.
+# Without pandas and pyarrow there is nothing that the tests of data frames could test; the same of polars.
 collect_ignore = [] if HAS_FRAMES else ["test_frames.py"]
+if not HAS_FRAMES or importlib.util.find_spec("polars") is None:
+    collect_ignore.append("test_polars.py")
 
 EVENTS = {"opened", "closed", "log", "metric", "value", "check", "progress"}
 

@@ -140,6 +140,13 @@ def test_encode_of_a_frame_without_pyarrow(without_pyarrow):
     assert tidemill._read_csv(io.BytesIO(body))[1] == [(True, 1, None, None, ""), (False, 2, 1.5, at, None)]
 
 
+def test_encode_of_a_frame_of_wall_clocks_without_pyarrow(without_pyarrow):
+    frame = pandas.DataFrame({"at": pandas.to_datetime(["2024-01-02T03:04:05"]), "zoned": pandas.to_datetime(["2024-01-02T03:04:05Z"])})
+    body, _ = tidemill._encode(frame)
+    assert body == b"at:localtime,zoned:timestamp\n2024-01-02T03:04:05,2024-01-02T03:04:05+00:00\n"
+    assert tidemill._encode(frame.iloc[:0])[0] == b"at:localtime,zoned:timestamp\n"
+
+
 def test_encode_of_a_frame_without_rows_keeps_its_columns():
     body, _ = tidemill._encode(FRAME.iloc[:0])
     table = pyarrow.ipc.open_stream(body).read_all()
@@ -195,3 +202,55 @@ def test_model_names_a_feature_that_is_gone():
     m = tidemill.Model(None, {"name": "delay", "version": 3, "features": ["a", "gone"]})
     with pytest.raises(tidemill.Error, match=r"delay:3 was trained with \['gone'\]"):
         m.predict(pandas.DataFrame({"a": [1.0]}))
+
+
+class Booster:
+    """The part of LightGBM's booster that is asked for: margins are 2a - b, around a bias of 0.5."""
+
+    __module__ = "lightgbm.basic"
+
+    def predict(self, rows, pred_contrib=False):
+        if not pred_contrib:
+            return rows["a"] * 2 - rows["b"] + 0.5
+        return [[2 * a, -b, 0.5] for a, b in zip(rows["a"], rows["b"])]
+
+    def model_to_string(self):
+        return "tree"
+
+
+def test_explain_keeps_the_mean_absolute_contribution_of_each_feature(arrow_run, door):
+    frame = pandas.DataFrame({"b": [1.0, 3.0], "a": [0.5, -2.5]})[["a", "b"]]
+    arrow_run.explain(Booster(), frame)
+    arrow_run.model("delay", Booster())
+    [model] = door.models
+    assert [(i["feature"], i["mean_abs"], i["std"], i["n"]) for i in model["importances"]] == [("a", 3.0, 2.0, 2), ("b", 2.0, 1.0, 2)]
+    assert door.artifacts == {"delay.txt": b"tree"}
+
+
+def test_explain_takes_a_sample_of_many_rows(arrow_run, door):
+    arrow_run.explain(Booster(), pandas.DataFrame({"a": [1.0] * 50, "b": [2.0] * 50}), sample=10)
+    arrow_run.model("delay", Booster())
+    assert {(i["feature"], i["mean_abs"], i["n"]) for i in door.models[0]["importances"]} == {("a", 2.0, 10), ("b", 2.0, 10)}
+
+
+def test_contributions_are_a_row_for_each_feature_and_the_bias_and_add_up(arrow_run, door):
+    table = rows_at([1, 2]).append_column("b", pyarrow.array([10.0, 20.0]))
+    door.rows, door.meta = stream(table), META | {"features": ["a", "b"]}
+    f = arrow_run.features("delay")
+    m = tidemill.Model(Booster(), {"name": "delay", "version": 3, "features": ["a", "b"]})
+    scores = m.predict(f.X)
+    assert arrow_run.predictions("shop.scores", f, m, scores, contributions=True) == 2
+    columns, rows = door.staged["shop.scores/contributions"]
+    assert columns == ["id", "at", "prediction_id", "feature", "value", "contribution"]
+    assert [(r[0], r[3], r[5]) for r in rows] == [
+        ("k0", "a", 2.0), ("k1", "a", 4.0), ("k0", "b", -10.0), ("k1", "b", -20.0), ("k0", "(bias)", 0.5), ("k1", "(bias)", 0.5)
+    ]  # fmt: skip
+    predictions = {r[2]: r[5] for r in door.staged["shop.scores/rows"][1]}
+    for id_, score in predictions.items():
+        assert sum(r[5] for r in rows if r[2] == id_) == score
+    assert [r[4] for r in rows][:4] == [1.0, 2.0, 10.0, 20.0]
+
+
+def test_contributions_of_another_library_s_model_are_refused(arrow_run):
+    with pytest.raises(tidemill.Error, match="no exact contributions for a model of builtins"):
+        arrow_run.explain(object(), pandas.DataFrame({"a": [1.0]}))

@@ -204,3 +204,28 @@ def test_main_after_an_exit(door, tmp_path, code, status):
     ended = start(tmp_path, f"raise SystemExit({code})", door.path)
     assert ended.returncode == status
     assert door.events[-1]["error"] == f"SystemExit: {code}"
+
+
+def test_main_after_an_interrupt_tells_the_session_and_ends_at_once(door, tmp_path):
+    body = "import os, signal, threading; print('begun'); threading.Thread(target=threading.Event().wait).start(); os.kill(os.getpid(), signal.SIGINT)"
+    ended = start(tmp_path, body, door.path)
+    assert ended.returncode == 130
+    assert ended.stdout == "begun\n"
+    assert "KeyboardInterrupt" in ended.stderr
+    assert door.events[-1]["error"] == "KeyboardInterrupt"
+
+
+def test_main_tells_its_own_error_though_the_server_is_gone(door, tmp_path):
+    ended = start(tmp_path, "import os; os.unlink(os.environ['TIDEMILL_SOCKET']); raise ValueError('mine')", door.path)
+    assert ended.returncode == 1
+    assert ended.stderr.rstrip().endswith("ValueError: mine")
+    assert "FileNotFoundError" not in ended.stderr
+
+
+def test_a_time_without_a_zone_is_written_as_one(run, door):
+    run.write("shop.orders", [{"at": dt.datetime(2024, 3, 1, 12)}])
+    columns, rows = door.staged["shop.orders"]
+    if columns == ["at:localtime"]:
+        assert rows == [["2024-03-01T12:00:00"]]
+    else:  # Arrow says it by the column's type
+        assert rows == [(dt.datetime(2024, 3, 1, 12),)]

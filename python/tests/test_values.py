@@ -7,6 +7,7 @@ import json
 import math
 from decimal import Decimal
 from types import SimpleNamespace
+from typing import Optional
 
 import pytest
 import tidemill
@@ -57,7 +58,9 @@ ZONED = dt.datetime(2024, 3, 1, 12, 30, 0, 250000, tzinfo=dt.timezone(dt.timedel
         [1, -(2**63), None],
         [1.5, 1e-300, 0.1, math.inf, None],
         [ZONED, dt.datetime(2024, 1, 1, tzinfo=UTC), None],
+        [dt.datetime(2024, 1, 1, 12, 30), dt.datetime(1969, 12, 31, 23, 59, 59, 999999), None],  # without a zone
         [dt.date(2024, 2, 29), None],
+        ["x" * 200_000, None],  # longer than what Python's reader takes unless told
         [None, "", "text", " ", "\\e", "\\", "\\\\", "\\\\e", "ü", "NULL"],
         ['a "quoted" text', "two\nlines", "a,b", "'", "\r\n", '"', "a:b"],
     ],
@@ -168,6 +171,30 @@ def test_arguments_have_the_named_types():
     assert type(known["rate"]) is float
 
 
+class Choice:
+    """Functions with arguments that may be left out."""
+
+    def new(run, limit: int | None = None, strict: bool | None = None):
+        pass
+
+    def old(run, limit: Optional[int] = None, strict: Optional[bool] = None):
+        pass
+
+
+@pytest.mark.parametrize("function", [Choice.new, Choice.old])
+def test_arguments_that_may_be_none_have_the_other_type(function):
+    assert tidemill._arguments(function, {"limit": "7", "strict": "false"}) == {"limit": 7, "strict": False}
+    assert tidemill._arguments(function, {"limit": None}) == {"limit": None}
+    assert tidemill._arguments(function, {}) == {}
+
+
+def test_arguments_of_any_name_are_not_asked_for():
+    def anything(run, rounds: int, *rest, **more):
+        pass
+
+    assert tidemill._arguments(anything, {"rounds": 1, "other": 2}) == {"rounds": 1}
+
+
 def test_arguments_leave_defaults_and_unexpected_params_alone():
     assert tidemill._arguments(task, {"rounds": 1, "unexpected": 2, "run": 3}) == {"rounds": 1}
 
@@ -184,6 +211,21 @@ def test_arguments_read_false_as_false():
 
     assert tidemill._arguments(switch, {"strict": "false"}) == {"strict": False}
     assert tidemill._arguments(switch, {"strict": "true"}) == {"strict": True}
+
+
+def test_times_with_and_without_a_zone_do_not_make_a_column():
+    with pytest.raises(tidemill.Error, match="column at mixes localtime and timestamp"):
+        tidemill._write_csv(["at"], [(ZONED,), (dt.datetime(2024, 1, 1),)])
+
+
+def test_lists_and_dicts_travel_as_json():
+    assert round_trip(["v"], [({"a": ['x\\"', None, 1.5]},), ([],)])[1] == [('{"a": ["x\\\\\\"", null, 1.5]}',), ("[]",)]
+
+
+def test_bytes_are_refused_by_the_column():
+    with pytest.raises(tidemill.Error, match="column photo holds bytes.*add pyarrow") as e:
+        tidemill._write_csv(["photo"], [(b"\x00",)])
+    assert e.value.kind == "invalid"
 
 
 def test_whole_and_fractional_numbers_make_a_column_of_floats():

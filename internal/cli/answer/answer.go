@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/format"
 )
 
@@ -65,7 +66,7 @@ func text(c arrow.Array, row int) string {
 		}
 		return said
 	}
-	return c.ValueStr(row)
+	return datatype.ValueText(c, row)
 }
 
 func value(c arrow.Array, row int) any {
@@ -78,7 +79,7 @@ func value(c arrow.Array, row int) any {
 	case *array.String:
 		return c.Value(row)
 	case *array.Decimal128, *array.Decimal256:
-		return json.Number(c.ValueStr(row)) // JSON's numbers have as many digits as they need
+		return json.Number(datatype.ValueText(c, row)) // JSON's numbers have as many digits as they need
 	}
 	return c.GetOneForMarshal(row)
 }

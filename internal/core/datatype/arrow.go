@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
 )
@@ -174,4 +175,18 @@ func decimalFromArrow(t arrow.DecimalType) (Type, error) {
 		return Type{}, fault.New(fault.Invalid, "Arrow type %s has no precision", t)
 	}
 	return d, d.Validate()
+}
+
+// ValueText is a value of a column as text. Arrow's own text of a decimal leaves
+// out the zeros at its end and writes small ones with an exponent.
+func ValueText(column arrow.Array, row int) string {
+	if column.IsValid(row) {
+		switch c := column.(type) {
+		case *array.Decimal128:
+			return c.Value(row).ToString(c.DataType().(*arrow.Decimal128Type).Scale)
+		case *array.Decimal256:
+			return c.Value(row).ToString(c.DataType().(*arrow.Decimal256Type).Scale)
+		}
+	}
+	return column.ValueStr(row)
 }

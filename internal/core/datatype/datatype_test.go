@@ -2,9 +2,14 @@ package datatype_test
 
 import (
 	"encoding/json"
+	"math/big"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
+	"github.com/apache/arrow-go/v18/arrow/decimal256"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -170,6 +175,36 @@ func TestContradictoryTypesAreInvalid(t *testing.T) {
 	} {
 		if err := bad.Validate(); err == nil {
 			t.Errorf("%+v is accepted", bad)
+		}
+	}
+}
+
+func TestADecimalKeepsItsScaleAsText(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		digits           string
+		precision, scale int32
+		want             string
+	}{
+		{"750", 9, 2, "7.50"},
+		{"-5", 9, 2, "-0.05"},
+		{"0", 9, 2, "0.00"},
+		{"1", 20, 10, "0.0000000001"},
+		{"12345678901234567890123456789012345678", 38, 18, "12345678901234567890.123456789012345678"},
+		{"99999999999999999999999999999999999999", 38, 0, "99999999999999999999999999999999999999"},
+		{"99999999999999999999999999999999999999000", 50, 3, "99999999999999999999999999999999999999.000"},
+	} {
+		whole, _ := new(big.Int).SetString(c.digits, 10)
+		var b array.Builder
+		if c.precision > 38 {
+			b = array.NewDecimal256Builder(memory.DefaultAllocator, &arrow.Decimal256Type{Precision: c.precision, Scale: c.scale})
+			b.(*array.Decimal256Builder).Append(decimal256.FromBigInt(whole))
+		} else {
+			b = array.NewDecimal128Builder(memory.DefaultAllocator, &arrow.Decimal128Type{Precision: c.precision, Scale: c.scale})
+			b.(*array.Decimal128Builder).Append(decimal128.FromBigInt(whole))
+		}
+		if got := datatype.ValueText(b.NewArray(), 0); got != c.want {
+			t.Errorf("%s of scale %d is %s, want %s", c.digits, c.scale, got, c.want)
 		}
 	}
 }

@@ -118,18 +118,6 @@ type Format struct {
 	Compression string    `json:"compression,omitempty"` // none, gzip, zstd; empty: by the file's name
 }
 
-// CSVFormat overrides what dialect detection finds.
-type CSVFormat struct {
-	Header    *bool    `json:"header,omitempty"`
-	Delimiter string   `json:"delimiter,omitempty"`
-	Quote     string   `json:"quote,omitempty"`
-	Escape    string   `json:"escape,omitempty"`
-	Nulls     []string `json:"nulls,omitempty"`
-	Columns   []string `json:"columns,omitempty"`
-	Encoding  string   `json:"encoding,omitempty"`
-	Skip      int      `json:"skip,omitempty"` // lines before the header
-}
-
 // SQL is a SELECT that runs in the store of its target.
 type SQL struct {
 	Text string `json:"text"`

@@ -10,6 +10,16 @@ import sys
 TYPES = {"int": "integer", "float": "number", "str": "string", "bool": "boolean"}
 
 
+def kind_of(annotation):
+    """The type of an argument; of int | None and Optional[int] it is int's."""
+    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
+        sides = [s for s in (annotation.left, annotation.right) if not (isinstance(s, ast.Constant) and s.value is None)]
+        annotation = sides[0] if len(sides) == 1 else None
+    elif isinstance(annotation, ast.Subscript) and "Optional" in (getattr(annotation.value, "id", ""), getattr(annotation.value, "attr", "")):
+        annotation = annotation.slice
+    return TYPES.get(getattr(annotation, "id", ""))
+
+
 def read(text):
     try:
         tree = ast.parse(text)
@@ -45,7 +55,7 @@ def read(text):
     out = []
     for arg, default in pairs:
         at = [arg.lineno, arg.col_offset + 1]
-        kind = TYPES.get(getattr(arg.annotation, "id", ""))
+        kind = kind_of(arg.annotation)
         if kind is None:
             return {"Function": name, "Line": function.lineno, "Error": f"the argument {arg.arg} needs a type: int, float, str or bool", "At": at}
         if default is None:

@@ -205,7 +205,9 @@ type CSV struct {
 	form.Mapping
 	Header    form.Flag   `key:"header" doc:"The first line names the columns."`
 	Delimiter form.Text   `key:"delimiter" doc:"One character between fields."`
-	Nulls     []form.Text `key:"nulls" one:"" doc:"Texts that mean null."`
+	Quote     form.Text   `key:"quote" default:"\"" doc:"One character around fields that hold a delimiter or a line end; none: there are no quotes."`
+	Escape    form.Text   `key:"escape" default:"the quote, doubled" doc:"One character that takes the meaning from a quote, delimiter, line end or itself behind it; before anything else it stands for itself."`
+	Nulls     []form.Text `key:"nulls" one:"" doc:"Texts that mean null, compared after quotes and escapes are taken away."`
 	Columns   []form.Text `key:"columns" doc:"Names of the columns where the file has no header."`
 	Encoding  form.Text   `key:"encoding" one_of:"utf-8,latin1,iso-8859-1,windows-1252" default:"found by looking" doc:"Character encoding."`
 	Skip      form.Whole  `key:"skip" default:"0" doc:"Lines before the header."`

@@ -1,8 +1,10 @@
 package duckdb
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -21,25 +23,26 @@ const batchRows = 65_536
 // pageRows is how many rows of a spooled result are in memory at a time.
 const pageRows = 2 * batchRows
 
-// Query runs a SELECT. Its result is in memory while it is read; Read spools.
+// Query runs a SELECT to its end, with flat memory however large its result is.
 // The batches end the query: they must be consumed, or left by a break.
 func (s *Store) Query(ctx context.Context, statement dialect.Statement) (datatype.Schema, store.Batches, error) {
 	q, err := s.session(ctx)
 	if err != nil {
 		return datatype.Schema{}, nil, err
 	}
-	result, err := q.query(ctx, statement)
+	result, err := s.spool(ctx, q, statement)
 	if err != nil {
-		q.close()
+		q.discard()
 		return datatype.Schema{}, nil, err
 	}
 	return result.schema, once(func(yield func(arrow.RecordBatch, error) bool) {
-		defer q.close()
+		defer q.discard() // with the spool
 		result.each(ctx, q, batchRows, yield)
 	}), nil
 }
 
-// Read reads a table or the result of a query, with flat memory however large it is.
+// Read reads a table or the result of a query. Nothing runs and nothing is held
+// before the batches are consumed.
 func (s *Store) Read(ctx context.Context, request store.Request) (*store.Reading, error) {
 	statement := request.Query
 	switch {
@@ -53,28 +56,35 @@ func (s *Store) Read(ctx context.Context, request store.Request) (*store.Reading
 	if err != nil {
 		return nil, err
 	}
+	defer q.close()
 	if request.Query.SQL == "" {
 		if err := q.exists(ctx, request.Table); err != nil {
-			q.close()
 			return nil, err
 		}
 	}
-	result, err := s.spool(ctx, q, statement)
+	columns, err := q.describe(ctx, statement)
 	if err != nil {
-		q.discard()
 		return nil, err
 	}
-	rows := request.Batch
-	if rows <= 0 {
-		rows = batchRows
-	}
-	return &store.Reading{
-		Schema: result.schema,
-		Batches: once(func(yield func(arrow.RecordBatch, error) bool) {
-			defer q.discard() // with the spool
-			result.each(ctx, q, rows, yield)
-		}),
-	}, nil
+	reading := &store.Reading{Schema: schemaOf(columns)}
+	reading.Batches = once(func(yield func(arrow.RecordBatch, error) bool) {
+		q, err := s.session(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer q.discard() // with the spool
+		result, err := s.spool(ctx, q, statement)
+		if err == nil && result.schema.String() != reading.Schema.String() {
+			err = fault.New(fault.Busy, "the columns changed while they were about to be read: %s, and before %s", result.schema, reading.Schema)
+		}
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		result.each(ctx, q, cmp.Or(max(request.Batch, 0), batchRows), yield)
+	})
+	return reading, nil
 }
 
 // once lets a stream be consumed one time.
@@ -90,108 +100,50 @@ func once(stream store.Batches) store.Batches {
 	}
 }
 
-// result is a SELECT that is ready to be read, page by page.
+// result is a SELECT that has run into a temporary table, which may spill to
+// disk: the driver keeps a result whole in memory, so it is read page by page.
 type result struct {
 	schema datatype.Schema
-	page   func(number int64) (statement string, args []any)
+	name   string // of the table
+	list   string // of its columns
+	first  int64  // row number; a table that this very transaction made does not count from 0
 	pages  int64
 }
 
-// query prepares a SELECT to be read as one page. Types without a counterpart of
-// their own are cast, which needs a spool.
-func (q *session) query(ctx context.Context, s dialect.Statement) (*result, error) {
-	columns, err := q.describe(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range columns {
-		if c.cast {
-			return q.spooled(ctx, s, columns, "spooled_query")
-		}
-	}
-	args, err := q.ordered(s)
-	if err != nil {
-		return nil, err
-	}
-	return &result{
-		schema: schemaOf(columns), pages: 1,
-		page: func(int64) (string, []any) { return s.SQL, args },
-	}, nil
-}
-
-// ordered returns the values of a statement by the positions that the engine gave their names.
-func (q *session) ordered(s dialect.Statement) ([]any, error) {
-	names, err := q.selectOnly(s.SQL)
-	if err != nil {
-		return nil, err
-	}
-	used, err := s.Used()
-	if err != nil {
-		return nil, err
-	}
-	values := map[string]any{}
-	for _, p := range used {
-		values[p.Name] = p.Value
-	}
-	args := make([]any, len(names))
-	for i, name := range names {
-		value, ok := values[name]
-		if !ok {
-			return nil, fault.New(fault.Invalid, "the SQL refers to $%s, and there is no such parameter", name)
-		}
-		args[i] = value
-	}
-	return args, nil
-}
-
-// spool writes a result into a temporary table, which may spill to disk.
+// spool runs a SELECT into a temporary table of the connection.
 func (s *Store) spool(ctx context.Context, q *session, statement dialect.Statement) (*result, error) {
 	columns, err := q.describe(ctx, statement)
 	if err != nil {
 		return nil, err
 	}
-	return q.spooled(ctx, statement, columns, fmt.Sprintf("spool_%d", s.loads.Add(1)))
-}
-
-// spooled runs a SELECT that has been described into a temporary table.
-func (q *session) spooled(ctx context.Context, s dialect.Statement, columns []column, name string) (*result, error) {
 	if len(columns) == 0 {
 		return nil, fault.New(fault.Invalid, "the SELECT has no columns")
 	}
-	args, err := named(s)
+	args, err := named(statement)
 	if err != nil {
 		return nil, err
 	}
-	name = "temp.main." + quote(name)
-	if _, err := q.exec(ctx, "CREATE OR REPLACE TEMP TABLE "+name+" AS "+s.SQL, args...); err != nil {
+	r := &result{schema: schemaOf(columns), name: fmt.Sprintf("temp.main.spool_%d", s.loads.Add(1))}
+	if _, err := q.exec(ctx, "CREATE TEMP TABLE "+r.name+" AS "+statement.SQL, args...); err != nil {
 		return nil, failed("running the SELECT", err)
 	}
-	rows, err := q.count(ctx, "SELECT count(*) FROM "+name)
-	if err != nil {
+	var rows int64
+	if err := q.row(ctx, "SELECT coalesce(min(rowid), 0), count(*) FROM "+r.name, nil, &r.first, &rows); err != nil {
 		return nil, failed("counting the rows of the SELECT", err)
 	}
-	stored, err := q.columns(ctx, "DESCRIBE SELECT * FROM "+name) // two of one name were told apart
+	r.pages = max(1, (rows+pageRows-1)/pageRows)
+	stored, err := q.columns(ctx, "DESCRIBE SELECT * FROM "+r.name) // two of one name were told apart
 	if err != nil {
 		return nil, err
 	}
-	list := ""
+	expressions := make([]string, len(stored))
 	for i, c := range stored {
-		if i > 0 {
-			list += ", "
-		}
-		expression, err := c.exactly(c.typ)
-		if err != nil {
+		if expressions[i], err = c.exactly(c.typ); err != nil {
 			return nil, err
 		}
-		list += expression + " AS " + quote(c.name)
 	}
-	return &result{
-		schema: schemaOf(stored), pages: max(1, (rows+pageRows-1)/pageRows),
-		page: func(number int64) (string, []any) {
-			return fmt.Sprintf("SELECT %s FROM %s WHERE rowid >= %d AND rowid < %d",
-				list, name, number*pageRows, (number+1)*pageRows), nil
-		},
-	}, nil
+	r.list = strings.Join(expressions, ", ")
+	return r, nil
 }
 
 // each yields the rows in batches of about the given number of rows.
@@ -210,13 +162,14 @@ func (r *result) each(ctx context.Context, q *session, rows int, yield func(arro
 
 // read yields the rows of one page; the connection is busy all the while.
 func (r *result) read(ctx context.Context, q *session, number int64, rows int, yield func(arrow.RecordBatch, error) bool) (stopped bool, err error) {
-	statement, args := r.page(number)
+	from := r.first + number*pageRows
+	statement := fmt.Sprintf("SELECT %s FROM %s WHERE rowid >= %d AND rowid < %d", r.list, r.name, from, from+pageRows)
 	err = q.raw(func(conn *duckdb.Conn) error {
 		bridge, err := duckdb.NewArrowFromConn(conn)
 		if err != nil {
 			return err
 		}
-		reader, err := bridge.QueryContext(ctx, statement, args...)
+		reader, err := bridge.QueryContext(ctx, statement)
 		if err != nil {
 			return err
 		}

@@ -5,15 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/commit"
-	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/failpoint"
 	"github.com/tidemill/tidemill/internal/store"
+	"github.com/tidemill/tidemill/internal/store/relational"
 )
 
 // slowCommit is how long a COMMIT may take before the time at which its rows
@@ -55,7 +56,7 @@ func (l *load) Commit(ctx context.Context, m commit.Manifest) (commit.Receipt, e
 		l.store.settled.put(past...)
 	}
 	if unknown, ok := errors.AsType[*outcomeError](err); ok {
-		l.broken = true
+		l.spent = true
 		if receipt, err = l.lookUp(ctx, unknown); err == nil {
 			written = time.Time{}
 		}
@@ -141,7 +142,7 @@ func (l *load) publish(ctx context.Context, m commit.Manifest, past []string) (c
 		if err := w.write(); err != nil {
 			return none, failed("publishing "+t.spec.Table.String(), err)
 		}
-		receipt.Tables = append(receipt.Tables, w.line)
+		receipt.Tables = append(receipt.Tables, w.Line)
 	}
 	return l.seal(ctx, receipt)
 }
@@ -151,7 +152,7 @@ func (l *load) seal(ctx context.Context, receipt commit.Receipt) (commit.Receipt
 	receipt.CommittedAt = l.store.clock().UTC().Truncate(time.Microsecond)
 	for _, line := range receipt.Tables {
 		// Never below the previous commit, whatever the clock does.
-		previous, err := l.q.count(ctx, "SELECT coalesce(max(epoch_us(known_at)), 0) FROM "+control+`.table_commit WHERE "table" = ? AND known_at IS NOT NULL`, tableName(line.Table))
+		previous, err := l.q.count(ctx, "SELECT coalesce(max(epoch_us(known_at)), 0) FROM "+control+`.table_commit WHERE "table" = ? AND known_at IS NOT NULL`, relational.TableName(line.Table))
 		if err != nil {
 			return receipt, failed("reading the newest commit", err)
 		}
@@ -173,163 +174,107 @@ func (l *load) seal(ctx context.Context, receipt commit.Receipt) (commit.Receipt
 	return receipt, failed("writing when the rows became known", err)
 }
 
-// tableName names a table in the control tables.
-func tableName(t project.Table) string { return t.Schema + "." + t.Name }
-
 // writer publishes one table within the transaction.
 type writer struct {
-	ctx     context.Context //nolint:containedctx // lives as long as one call of publish
-	q       *session
-	load    *load
-	spec    store.TableSpec
-	target  *target
-	visible []datatype.Field
-	line    commit.TableCommit
-	shape   shape
-	seq     int64
-	kind    string // live, simulated, repair
-	name    string // of t, quoted
-	rows    string // of the table that holds the rows, quoted
-	columns string // of the load, quoted
-	stage   string
+	*relational.Writer
+	q      *session
+	load   *load
+	target *target
+}
+
+var flavour = relational.Flavour{
+	Dialect: dialect.DuckDB, Control: control, Catalog: warehouse + ".", Place: "rowid",
+	TextList: "CAST(to_json([%s]) AS VARCHAR)",
+	Among:    `_id IN (SELECT unnest(from_json(CAST($1 AS JSON), '["VARCHAR"]')))`,
+	Object: func(columns []string) string {
+		pairs := make([]string, len(columns))
+		for i, c := range columns {
+			pairs[i] = "'" + strings.ReplaceAll(c, "'", "''") + "', s." + quote(c)
+		}
+		return "CAST(json_object(" + strings.Join(pairs, ", ") + ") AS VARCHAR)"
+	},
 }
 
 func (l *load) writer(ctx context.Context, t *target, line commit.TableCommit) *writer {
-	w := &writer{
-		ctx: ctx, q: l.q, load: l, spec: t.spec, target: t, visible: t.visible, line: line,
-		shape: shapeOf(t.spec.Mode), stage: t.stage.name,
-		name: qualified(t.spec.Table.Schema, t.spec.Table.Name),
+	w := &writer{q: l.q, load: l, target: t}
+	w.Writer = &relational.Writer{
+		Ctx: ctx, Engine: w, Flavour: &flavour, Load: l.spec, Spec: t.spec, Line: line,
+		Stage: t.stage.name, Refused: t.quarantine.name, Clock: "TIMESTAMPTZ '" + l.store.clock().UTC().Format(time.RFC3339Nano) + "'",
 	}
-	w.rows = qualified(t.spec.Table.Schema, w.shape.physical(t.spec.Table))
-	names := make([]string, len(t.visible))
-	for i, f := range t.visible {
-		names[i] = f.Name
-	}
-	w.columns = dialect.DuckDB.QuoteAll(names...)
+	w.Fill()
 	return w
 }
 
-// partial reports whether the load places rows again that were quarantined: it is not its whole window.
-func (w *writer) partial() bool { return len(w.spec.Replays) > 0 }
+// Exec runs a statement on the load's connection.
+func (w *writer) Exec(ctx context.Context, statement string, args ...any) (int64, error) {
+	return w.q.exec(ctx, statement, args...)
+}
+
+// Row reads one row on the load's connection.
+func (w *writer) Row(ctx context.Context, query string, args []any, into ...any) error {
+	return w.q.row(ctx, query, args, into...)
+}
+
+// Holds reports whether there is a table or a view of the name.
+func (w *writer) Holds(ctx context.Context, schema, name string) (bool, error) {
+	found, err := w.q.relation(ctx, schema, name)
+	return found != absent, err
+}
+
+// Scratch makes a table that lives within the transaction.
+func (w *writer) Scratch(name, query string, args ...any) (string, error) {
+	name = w.temporary(name)
+	_, err := w.q.exec(w.Ctx, "CREATE TEMP TABLE "+name+" AS "+query, args...)
+	return name, err
+}
+
+// Drop removes one.
+func (w *writer) Drop(table string) error {
+	_, err := w.q.exec(w.Ctx, "DROP TABLE "+table)
+	return err
+}
+
+// temporary names a table that lives within the transaction.
+func (w *writer) temporary(what string) string {
+	return "temp.main." + quote(fmt.Sprintf("%s_%d", what, w.load.number))
+}
 
 func (w *writer) write() error {
-	before, err := w.number()
+	if _, err := w.q.exec(w.Ctx, "INSERT INTO "+control+".table_state VALUES (?, 0, '') ON CONFLICT DO NOTHING", relational.TableName(w.Spec.Table)); err != nil {
+		return err
+	}
+	before, err := w.Number()
 	if err != nil {
 		return err
 	}
 	if err := w.ensure(before); err != nil {
 		return err
 	}
-	e := &w.line.Evidence
+	e := &w.Line.Evidence
 	e.Inserted, e.Updated, e.Unchanged, e.Superseded, e.Deleted = 0, 0, 0, 0, 0
-	if w.spec.Mode == project.ModeView {
+	if w.Spec.Mode == project.ModeView {
 		if w.target.view == "" {
 			return fault.New(fault.Internal, "the load has no SELECT for the view")
 		}
-		if _, err := w.q.exec(w.ctx, "CREATE OR REPLACE VIEW "+w.name+" AS "+w.target.view); err != nil {
+		if _, err := w.q.exec(w.Ctx, "CREATE OR REPLACE VIEW "+w.Name+" AS "+w.target.view); err != nil {
 			return err
 		}
-	} else if err := w.place(); err != nil {
+	} else if err := w.Place(w.place); err != nil {
 		return err
 	}
-	if err := w.quarantine(); err != nil {
+	if err := w.Quarantine(); err != nil {
 		return err
 	}
 	if err := e.Check(); err != nil {
-		return fmt.Errorf("table %s: %w", w.spec.Table, err)
+		return fmt.Errorf("table %s: %w", w.Spec.Table, err)
 	}
-	return w.record()
+	return w.Record(nil, nil) // its times come with the last statement
 }
 
-// place settles equal keys and brings the staged rows into the table.
+// place brings the staged rows into a table that is made anew, or into a history.
 func (w *writer) place() error {
-	staged, err := w.q.count(w.ctx, "SELECT count(*) FROM "+w.stage)
-	if err != nil {
-		return err
-	}
-	if staged != w.line.Evidence.Staged {
-		return fault.New(fault.Internal, "evidence does not add up: %d rows are staged, and the manifest says %d", staged, w.line.Evidence.Staged)
-	}
-	if err := w.required(); err != nil {
-		return err
-	}
-	if err := w.settleKeys(); err != nil {
-		return err
-	}
-	switch w.spec.Mode {
-	case project.ModeReplace:
-		return w.replace()
-	case project.ModeAppend:
-		return w.append()
-	case project.ModeReplaceWindow:
-		return w.replaceWindow()
-	case project.ModeFeature:
+	if w.Spec.Mode == project.ModeFeature {
 		return w.feature()
-	default:
-		return w.merge()
 	}
-}
-
-// number locks the table for this transaction, and takes its next number.
-func (w *writer) number() (before shape, err error) {
-	name := tableName(w.spec.Table)
-	if _, err := w.q.exec(w.ctx, "INSERT INTO "+control+".table_state VALUES (?, 0, '') ON CONFLICT DO NOTHING", name); err != nil {
-		return "", err
-	}
-	if err := w.q.row(w.ctx, "SELECT seq + 1, shape FROM "+control+`.table_state WHERE "table" = ?`, []any{name}, &w.seq, &before); err != nil {
-		return "", err
-	}
-	_, err = w.q.exec(w.ctx, "UPDATE "+control+`.table_state SET seq = ?, shape = ? WHERE "table" = ?`, w.seq, string(w.shape), name)
-	if err != nil {
-		return "", err
-	}
-	w.kind, err = w.kindOfCommit()
-	w.line.Seq, w.line.Mode = w.seq, w.spec.Mode
-	w.line.Simulated = w.kind == kindSimulated
-	if w.line.Window.IsZero() {
-		w.line.Window = w.spec.Window
-	}
-	if w.line.Contract == "" {
-		w.line.Contract = w.spec.Contract
-	}
-	return before, err
-}
-
-// record writes the commit's row. Its times come with the last statement.
-func (w *writer) record() error {
-	text, err := json.Marshal(w.line.Evidence)
-	if err != nil {
-		return fault.New(fault.Internal, "writing the evidence: %w", err)
-	}
-	k := w.load.spec.Key
-	start, end := bounds(w.spec.Window)
-	_, err = w.q.exec(w.ctx, "INSERT INTO "+control+".table_commit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
-		tableName(w.spec.Table), w.seq, k.String(), k.Origin(), k.Generation, k.Run, k.Task, string(w.spec.Mode), w.kind,
-		start, end, w.line.Evidence.Staged, w.spec.Contract, string(text))
-	return err
-}
-
-// bounds are a window as parameters: NULL for none.
-func bounds(window commit.Window) (start, end any) {
-	if window.IsZero() {
-		return nil, nil
-	}
-	return window.Start.UTC(), window.End.UTC()
-}
-
-// required refuses a load in which a required column has no value.
-func (w *writer) required() error {
-	for _, f := range w.visible {
-		if !f.Required {
-			continue
-		}
-		n, err := w.q.count(w.ctx, "SELECT count(*) FROM "+w.stage+" WHERE "+quote(f.Name)+" IS NULL")
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			return fault.New(fault.Refused, "column %s is required, and %d rows have no value there", f.Name, n)
-		}
-	}
-	return nil
+	return w.replace()
 }

@@ -6,13 +6,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/dialect"
-)
-
-// What a commit is to those who ask when its rows were known (PROTOCOLS §4.4).
-const (
-	kindLive      = "live"      // a run of its own time
-	kindSimulated = "simulated" // of a window without a live commit: its rows carry the time at which a live run would have known them
-	kindRepair    = "repair"    // over live rows, or of no window: known when it was committed
+	"github.com/tidemill/tidemill/internal/store/relational"
 )
 
 // span is a stretch of time.
@@ -20,9 +14,9 @@ type span struct{ start, end time.Time }
 
 // lived returns where live commits of the table cover the load's window, lookback included, joined and in order.
 func (w *writer) lived() ([]span, error) {
-	start, end := w.window()
-	rows, err := w.q.conn.QueryContext(w.ctx, "SELECT window_start, window_end FROM "+control+`.table_commit
-		WHERE "table" = ? AND kind = 'live' AND window_start < ? AND window_end > ? ORDER BY window_start`, tableName(w.spec.Table), end, start)
+	start, end := w.Window()
+	rows, err := w.q.conn.QueryContext(w.Ctx, "SELECT window_start, window_end FROM "+control+`.table_commit
+		WHERE "table" = ? AND kind = 'live' AND window_start < ? AND window_end > ? ORDER BY window_start`, relational.TableName(w.Spec.Table), end, start)
 	if err != nil {
 		return nil, err
 	}
@@ -44,64 +38,40 @@ func (w *writer) lived() ([]span, error) {
 	return spans, rows.Err()
 }
 
-func (w *writer) kindOfCommit() (string, error) {
-	switch {
-	case w.load.spec.Run.Live && !w.partial():
-		return kindLive, nil
-	case w.spec.Window.IsZero() || w.partial():
-		return kindRepair, nil
-	}
-	spans, err := w.lived()
-	if err != nil {
-		return "", err
-	}
-	for _, s := range spans {
-		if s.start.Before(w.spec.Window.End) && s.end.After(w.spec.Window.Start) {
-			return kindRepair, nil
-		}
-	}
-	return kindSimulated, nil
-}
-
 // feature appends what the staged window changes in the history.
 func (w *writer) feature() error {
 	inWindow, args := "TRUE", []any(nil)
-	if !w.partial() && !w.spec.Window.IsZero() {
-		if err := w.within(); err != nil {
+	if !w.Partial() && !w.Spec.Window.IsZero() {
+		if err := w.Within(); err != nil {
 			return err
 		}
-		start, end := w.window()
-		inWindow, args = w.instant("")+" >= ? AND "+w.instant("")+" < ?", []any{start, end}
+		start, end := w.Window()
+		inWindow, args = w.Instant("")+" >= ? AND "+w.Instant("")+" < ?", []any{start, end}
 	}
-	identity := w.identity()
-	verdicts := w.temporary("verdict")
+	identity := w.Identity()
 	vanished := "CASE WHEN k._deleted THEN 'gone' ELSE 'deleted' END"
-	if w.partial() {
+	if w.Partial() {
 		vanished = "'gone'"
 	}
-	if _, err := w.q.exec(w.ctx, fmt.Sprintf(`CREATE TEMP TABLE %s AS
-		SELECT s.__row_id AS staged, k.__row_id AS kept, CASE
+	verdicts, err := w.Scratch("verdict", fmt.Sprintf(`SELECT s.__row_id AS staged, k.__row_id AS kept, CASE
 			WHEN s.__row_id IS NULL THEN %s
 			WHEN k.__row_id IS NULL OR k._deleted THEN 'inserted'
 			WHEN %s THEN 'unchanged' ELSE 'updated' END AS verdict
 		FROM (SELECT *, rowid AS __row_id FROM %s) s FULL OUTER JOIN (
 			SELECT *, rowid AS __row_id FROM %s WHERE %s
 			QUALIFY row_number() OVER (PARTITION BY %s ORDER BY _seq DESC) = 1) k ON %s`,
-		verdicts, vanished, same("s", "k", w.without(identity)), w.stage, w.rows, inWindow,
-		dialect.DuckDB.QuoteAll(identity...), same("s", "k", identity)), args...); err != nil {
-		return err
-	}
-	counts, err := w.verdicts(verdicts)
+		vanished, same("s", "k", w.Without(identity)), w.Stage, w.Rows, inWindow,
+		dialect.DuckDB.QuoteAll(identity...), same("s", "k", identity)), args...)
 	if err != nil {
 		return err
 	}
-	e := &w.line.Evidence
-	e.Inserted, e.Updated, e.Unchanged, e.Deleted = counts["inserted"], counts["updated"], counts["unchanged"], counts["deleted"]
+	if err := w.Verdicts(verdicts); err != nil {
+		return err
+	}
 	if err := w.remember(verdicts, identity); err != nil {
 		return err
 	}
-	_, err = w.q.exec(w.ctx, "DROP TABLE "+verdicts)
-	return err
+	return w.Drop(verdicts)
 }
 
 // remember writes the changed and the vanished rows, with the time at which they count as known.
@@ -111,24 +81,24 @@ func (w *writer) remember(verdicts string, identity []string) error {
 		return err
 	}
 	defer drop()
-	if _, err := w.q.exec(w.ctx, fmt.Sprintf(`INSERT INTO %s (%s, _seq, _known_at, _deleted)
+	if _, err := w.q.exec(w.Ctx, fmt.Sprintf(`INSERT INTO %s (%s, _seq, _known_at, _deleted)
 		SELECT %s, %d, %s, false FROM %s r %s WHERE r.rowid IN (SELECT staged FROM %s WHERE verdict IN ('inserted', 'updated')) ORDER BY r.rowid`,
-		w.rows, w.columns, w.prefixed("r"), w.seq, known, w.stage, joins, verdicts)); err != nil {
+		w.Rows, w.Columns, w.prefixed("r"), w.Seq, known, w.Stage, joins, verdicts)); err != nil {
 		return err
 	}
-	if w.line.Evidence.Deleted == 0 {
+	if w.Line.Evidence.Deleted == 0 {
 		return nil
 	}
 	names := dialect.DuckDB.QuoteAll(identity...)
-	_, err = w.q.exec(w.ctx, fmt.Sprintf(`INSERT INTO %s (%s, _seq, _known_at, _deleted)
+	_, err = w.q.exec(w.Ctx, fmt.Sprintf(`INSERT INTO %s (%s, _seq, _known_at, _deleted)
 		SELECT %s, %d, %s, true FROM %s r %s WHERE r.rowid IN (SELECT kept FROM %s WHERE verdict = 'deleted') ORDER BY r.rowid`,
-		w.rows, names, prefix("r", identity), w.seq, known, w.rows, joins, verdicts))
+		w.Rows, names, prefix("r", identity), w.Seq, known, w.Rows, joins, verdicts))
 	return err
 }
 
 func (w *writer) prefixed(alias string) string {
-	names := make([]string, len(w.visible))
-	for i, f := range w.visible {
+	names := make([]string, len(w.Visible))
+	for i, f := range w.Visible {
 		names[i] = f.Name
 	}
 	return prefix(alias, names)
@@ -147,17 +117,17 @@ func prefix(alias string, names []string) string {
 // alone, so that the way in which a range was cut changes nothing.
 func (w *writer) known() (expression, joins string, drop func(), err error) {
 	none := func() {}
-	if w.load.spec.Run.Live || w.partial() || w.spec.Window.IsZero() {
+	if w.load.spec.Run.Live || w.Partial() || w.Spec.Window.IsZero() {
 		return "NULL", "", none, nil
 	}
 	slots, lives := w.temporary("slot"), w.temporary("live")
-	if err := w.q.execAll(w.ctx,
+	if err := w.q.execAll(w.Ctx,
 		"CREATE TEMP TABLE "+slots+" (window_end TIMESTAMPTZ, due TIMESTAMPTZ)",
 		"CREATE TEMP TABLE "+lives+" (window_start TIMESTAMPTZ, window_end TIMESTAMPTZ)"); err != nil {
 		return "", "", none, err
 	}
-	for _, b := range w.spec.Known.Boundaries {
-		if _, err := w.q.exec(w.ctx, "INSERT INTO "+slots+" VALUES (?, ?)", b.End.UTC(), b.Due.UTC()); err != nil {
+	for _, b := range w.Spec.Known.Boundaries {
+		if _, err := w.q.exec(w.Ctx, "INSERT INTO "+slots+" VALUES (?, ?)", b.End.UTC(), b.Due.UTC()); err != nil {
 			return "", "", none, err
 		}
 	}
@@ -166,15 +136,15 @@ func (w *writer) known() (expression, joins string, drop func(), err error) {
 		return "", "", none, err
 	}
 	for _, s := range spans {
-		if _, err := w.q.exec(w.ctx, "INSERT INTO "+lives+" VALUES (?, ?)", s.start.UTC(), s.end.UTC()); err != nil {
+		if _, err := w.q.exec(w.Ctx, "INSERT INTO "+lives+" VALUES (?, ?)", s.start.UTC(), s.end.UTC()); err != nil {
 			return "", "", none, err
 		}
 	}
-	due := fmt.Sprintf("(b.due + to_microseconds(%d))", w.spec.Known.AvailableAfter.Microseconds())
-	if column := w.spec.Known.Column; column != "" {
+	due := fmt.Sprintf("(b.due + to_microseconds(%d))", w.Spec.Known.AvailableAfter.Microseconds())
+	if column := w.Spec.Known.Column; column != "" {
 		due = fmt.Sprintf("coalesce(CAST(r.%s AS TIMESTAMPTZ), %s)", quote(column), due)
 	}
-	return fmt.Sprintf("CASE WHEN %s < l.window_end THEN NULL ELSE %s END", w.instant("r"), due),
-		fmt.Sprintf("ASOF LEFT JOIN %s b ON %s < b.window_end ASOF LEFT JOIN %s l ON %s >= l.window_start", slots, w.instant("r"), lives, w.instant("r")),
-		func() { _ = w.q.execAll(w.ctx, "DROP TABLE IF EXISTS "+slots, "DROP TABLE IF EXISTS "+lives) }, nil
+	return fmt.Sprintf("CASE WHEN %s < l.window_end THEN NULL ELSE %s END", w.Instant("r."), due),
+		fmt.Sprintf("ASOF LEFT JOIN %s b ON %s < b.window_end ASOF LEFT JOIN %s l ON %s >= l.window_start", slots, w.Instant("r."), lives, w.Instant("r.")),
+		func() { _ = w.q.execAll(w.Ctx, "DROP TABLE IF EXISTS "+slots, "DROP TABLE IF EXISTS "+lives) }, nil
 }

@@ -26,7 +26,7 @@ type load struct {
 	mu     sync.Mutex // a load is used by one goroutine at a time; this makes it certain
 	q      *session   // nil once the load has ended
 	tables []*target
-	broken bool // the connection may be inside a transaction: do not reuse it
+	spent  bool // the connection may be inside a transaction, or hold a spool: do not reuse it
 }
 
 // target is one table of a load.
@@ -165,7 +165,7 @@ func (l *load) end() {
 	if l.q == nil {
 		return
 	}
-	clean := !l.broken
+	clean := !l.spent
 	for _, t := range l.tables {
 		for _, in := range []*intake{&t.stage, &t.quarantine} {
 			in.release()

@@ -12,6 +12,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/store"
+	"github.com/tidemill/tidemill/internal/store/relational"
 )
 
 // Dialect is DuckDB's.
@@ -90,7 +91,7 @@ func fit(columns []column, wanted datatype.Schema) (into, values string, plain b
 		if at < 0 {
 			return "", "", false, fault.New(fault.Invalid, "the SELECT has a column %s, and the table has none", c.name)
 		}
-		if contains(names[:i], quote(c.name)) {
+		if relational.Contains(names[:i], quote(c.name)) {
 			return "", "", false, fault.New(fault.Invalid, "the SELECT has two columns named %s; name one of them otherwise with AS", c.name)
 		}
 		delete(missing, c.name)
@@ -135,6 +136,7 @@ func (l *load) Query(ctx context.Context, s dialect.Statement) (store.Batches, e
 	if err := l.flush(ctx); err != nil {
 		return nil, err
 	}
+	l.spent = true
 	r, err := l.store.spool(ctx, l.q, s)
 	if err != nil {
 		return nil, err

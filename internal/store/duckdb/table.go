@@ -12,6 +12,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/store"
+	"github.com/tidemill/tidemill/internal/store/relational"
 )
 
 // relation is what a name stands for in the warehouse.
@@ -71,47 +72,12 @@ func (q *session) tableColumns(ctx context.Context, schema, name string) ([]colu
 	return columns, rows.Err()
 }
 
-// shape is how a table is kept.
-type shape string
-
-const (
-	shapePlain   shape = "plain"
-	shapeRows    shape = "rows"
-	shapeHistory shape = "history"
-	shapeView    shape = "view"
-)
-
-func shapeOf(m project.Mode) shape {
-	switch m {
-	case project.ModeAppend:
-		return shapeRows
-	case project.ModeFeature:
-		return shapeHistory
-	case project.ModeView:
-		return shapeView
-	default:
-		return shapePlain
-	}
-}
-
-// physical is the name of the table that holds the rows.
-func (s shape) physical(t project.Table) string {
-	switch s {
-	case shapeRows:
-		return t.Name + "__rows"
-	case shapeHistory:
-		return t.History().Name
-	default:
-		return t.Name
-	}
-}
-
 // hiddenColumns are those that t never shows.
-func (s shape) hiddenColumns() []string {
+func hiddenColumns(s relational.Shape) []string {
 	switch s {
-	case shapeRows:
+	case relational.Rows:
 		return []string{"_seq BIGINT"}
-	case shapeHistory:
+	case relational.History:
 		return []string{"_seq BIGINT", "_known_at TIMESTAMPTZ", "_deleted BOOLEAN"}
 	default:
 		return nil
@@ -128,9 +94,9 @@ func isHiddenName(name string) bool {
 
 // ensure makes the table ready for rows of the load: it exists, in the right
 // shape, and has every column in a type that holds each value.
-func (w *writer) ensure(before shape) error {
-	t := w.spec.Table
-	found, err := w.q.relation(w.ctx, t.Schema, t.Name)
+func (w *writer) ensure(before relational.Shape) error {
+	t := w.Spec.Table
+	found, err := w.q.relation(w.Ctx, t.Schema, t.Name)
 	if err != nil {
 		return err
 	}
@@ -139,21 +105,21 @@ func (w *writer) ensure(before shape) error {
 		case isView:
 			return fault.New(fault.Refused, "%s is a view that this installation has not made; drop it, or write to another table", t)
 		case isTable:
-			before = shapePlain
+			before = relational.Plain
 		}
 	}
-	if _, err := w.q.exec(w.ctx, "CREATE SCHEMA IF NOT EXISTS "+warehouse+"."+quote(t.Schema)); err != nil {
+	if _, err := w.q.exec(w.Ctx, "CREATE SCHEMA IF NOT EXISTS "+warehouse+"."+quote(t.Schema)); err != nil {
 		return err
 	}
-	if before != "" && before != w.shape {
-		if err := w.reshape(before, found); err != nil {
+	if before != "" && before != w.Shape && found != absent {
+		if err := w.Reshape(before); err != nil {
 			return err
 		}
 	}
-	if w.shape == shapeView || w.spec.Mode == project.ModeReplace {
+	if w.Shape == relational.View || w.Spec.Mode == project.ModeReplace {
 		return nil // made anew
 	}
-	if found, err = w.q.relation(w.ctx, t.Schema, w.shape.physical(t)); err != nil {
+	if found, err = w.q.relation(w.Ctx, t.Schema, w.Shape.Physical(t)); err != nil {
 		return err
 	}
 	if found == absent {
@@ -162,42 +128,17 @@ func (w *writer) ensure(before shape) error {
 	return w.evolve()
 }
 
-// reshape turns a table that was kept in another way into the wanted one, where no row gets lost.
-func (w *writer) reshape(before shape, found relation) error {
-	t := w.spec.Table
-	name, rows := quote(t.Name), quote(shapeRows.physical(t))
-	switch {
-	case found == absent:
-		return nil
-	case before == shapeView:
-		_, err := w.q.exec(w.ctx, "DROP VIEW "+w.name)
-		return err
-	case before == shapePlain && w.shape == shapeRows:
-		return w.q.execAll(w.ctx,
-			"ALTER TABLE "+w.name+" RENAME TO "+rows,
-			"ALTER TABLE "+qualified(t.Schema, shapeRows.physical(t))+" ADD COLUMN _seq BIGINT DEFAULT 0",
-			"ALTER TABLE "+qualified(t.Schema, shapeRows.physical(t))+" ALTER COLUMN _seq DROP DEFAULT")
-	case before == shapeRows && w.shape == shapePlain:
-		return w.q.execAll(w.ctx,
-			"DROP VIEW "+w.name,
-			"ALTER TABLE "+qualified(t.Schema, shapeRows.physical(t))+" DROP COLUMN _seq",
-			"ALTER TABLE "+qualified(t.Schema, shapeRows.physical(t))+" RENAME TO "+name)
-	}
-	return fault.New(fault.Refused, "%s is kept as %s and mode %s keeps %s: rows would get lost; write to another table, or drop this one first",
-		t, before, w.spec.Mode, w.shape)
-}
-
 func (w *writer) create() error {
-	columns := make([]string, 0, len(w.visible)+3)
-	for _, f := range w.visible {
+	columns := make([]string, 0, len(w.Visible)+3)
+	for _, f := range w.Visible {
 		typeName, err := dialect.DuckDB.TypeName(f.Type)
 		if err != nil {
 			return err
 		}
 		columns = append(columns, quote(f.Name)+" "+typeName)
 	}
-	columns = append(columns, w.shape.hiddenColumns()...)
-	if _, err := w.q.exec(w.ctx, "CREATE TABLE "+w.rows+" ("+strings.Join(columns, ", ")+")"); err != nil {
+	columns = append(columns, hiddenColumns(w.Shape)...)
+	if _, err := w.q.exec(w.Ctx, "CREATE TABLE "+w.Rows+" ("+strings.Join(columns, ", ")+")"); err != nil {
 		return err
 	}
 	return w.view()
@@ -205,18 +146,18 @@ func (w *writer) create() error {
 
 // evolve adds what the table lacks and widens what is too narrow.
 func (w *writer) evolve() error {
-	columns, err := w.q.tableColumns(w.ctx, w.spec.Table.Schema, w.shape.physical(w.spec.Table))
+	columns, err := w.q.tableColumns(w.Ctx, w.Spec.Table.Schema, w.Shape.Physical(w.Spec.Table))
 	if err != nil {
-		return failed("reading the columns of "+w.spec.Table.String(), err)
+		return failed("reading the columns of "+w.Spec.Table.String(), err)
 	}
-	for _, f := range w.visible {
+	for _, f := range w.Visible {
 		typeName, err := dialect.DuckDB.TypeName(f.Type)
 		if err != nil {
 			return err
 		}
 		have := find(columns, f.Name)
 		if have == nil {
-			if _, err := w.q.exec(w.ctx, "ALTER TABLE "+w.rows+" ADD COLUMN "+quote(f.Name)+" "+typeName); err != nil {
+			if _, err := w.q.exec(w.Ctx, "ALTER TABLE "+w.Rows+" ADD COLUMN "+quote(f.Name)+" "+typeName); err != nil {
 				return err
 			}
 			continue
@@ -230,9 +171,9 @@ func (w *writer) evolve() error {
 		fit, reason := datatype.Compare(have.typ, f.Type)
 		if fit != datatype.Exact && fit != datatype.Widened {
 			return fault.New(fault.Refused, "column %s of %s is a %s and cannot become a %s: %s; write to another table, or to a new column",
-				f.Name, w.spec.Table, have.typ, f.Type, reason)
+				f.Name, w.Spec.Table, have.typ, f.Type, reason)
 		}
-		if _, err := w.q.exec(w.ctx, "ALTER TABLE "+w.rows+" ALTER COLUMN "+quote(f.Name)+" SET DATA TYPE "+typeName); err != nil {
+		if _, err := w.q.exec(w.Ctx, "ALTER TABLE "+w.Rows+" ALTER COLUMN "+quote(f.Name)+" SET DATA TYPE "+typeName); err != nil {
 			return err
 		}
 	}
@@ -250,10 +191,10 @@ func find(columns []column, name string) *column {
 
 // view makes t the view that shows the table's rows without hidden columns.
 func (w *writer) view() error {
-	if w.shape == shapePlain {
+	if w.Shape == relational.Plain {
 		return nil
 	}
-	columns, err := w.q.tableColumns(w.ctx, w.spec.Table.Schema, w.shape.physical(w.spec.Table))
+	columns, err := w.q.tableColumns(w.Ctx, w.Spec.Table.Schema, w.Shape.Physical(w.Spec.Table))
 	if err != nil {
 		return err
 	}
@@ -265,12 +206,12 @@ func (w *writer) view() error {
 	}
 	list := strings.Join(names, ", ")
 	// Without the catalog's name: a snapshot has another.
-	from := dialect.DuckDB.Table(w.spec.Table.Schema, w.shape.physical(w.spec.Table))
+	from := dialect.DuckDB.Table(w.Spec.Table.Schema, w.Shape.Physical(w.Spec.Table))
 	text := "SELECT " + list + " FROM " + from
-	if w.shape == shapeHistory {
+	if w.Shape == relational.History {
 		text = fmt.Sprintf(`SELECT %s FROM (SELECT *, row_number() OVER (PARTITION BY %s ORDER BY _seq DESC) AS _newest FROM %s) WHERE _newest = 1 AND NOT _deleted`,
-			list, dialect.DuckDB.QuoteAll(w.identity()...), from)
+			list, dialect.DuckDB.QuoteAll(w.Identity()...), from)
 	}
-	_, err = w.q.exec(w.ctx, "CREATE OR REPLACE VIEW "+w.name+" AS "+text)
+	_, err = w.q.exec(w.Ctx, "CREATE OR REPLACE VIEW "+w.Name+" AS "+text)
 	return err
 }

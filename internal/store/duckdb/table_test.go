@@ -301,7 +301,7 @@ func TestALoadThatIsStoppedLeavesNothing(t *testing.T) {
 	if err := load.Abort(ctx); err != nil {
 		t.Error(err)
 	}
-	if got := query(t, s, "SELECT count(*) FROM duckdb_tables() WHERE schema_name <> '_tidemill'"); got[0] != "0" {
+	if got := query(t, s, "SELECT count(*) FROM duckdb_tables() WHERE database_name = '__warehouse' AND schema_name <> '_tidemill'"); got[0] != "0" {
 		t.Errorf("%s tables are left", got[0])
 	}
 }

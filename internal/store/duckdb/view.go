@@ -13,6 +13,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/store"
+	"github.com/tidemill/tidemill/internal/store/relational"
 )
 
 // view is a read transaction on a connection of its own, with temporary tables.
@@ -43,16 +44,14 @@ func (v *view) Close() error {
 
 // Query runs a SELECT in the view's state.
 func (v *view) Query(ctx context.Context, s dialect.Statement) (datatype.Schema, store.Batches, error) {
-	if _, err := v.q.selectOnly(s.SQL); err != nil {
-		return datatype.Schema{}, nil, err
-	}
-	// Not spooled and read by row number: rows of a table that this very
-	// transaction made have none yet that count from 0.
-	r, err := v.q.query(ctx, s)
+	r, err := v.store.spool(ctx, v.q, s)
 	if err != nil {
 		return datatype.Schema{}, nil, err
 	}
-	return r.schema, once(func(yield func(arrow.RecordBatch, error) bool) { r.each(ctx, v.q, batchRows, yield) }), nil
+	return r.schema, once(func(yield func(arrow.RecordBatch, error) bool) {
+		defer func() { _, _ = v.q.exec(context.WithoutCancel(ctx), "DROP TABLE "+r.name) }()
+		r.each(ctx, v.q, batchRows, yield)
+	}), nil
 }
 
 // Keep makes a temporary table of a SELECT's rows.
@@ -98,7 +97,7 @@ func (v *view) Take(ctx context.Context, name string, schema datatype.Schema, ba
 func (v *view) Feature(ctx context.Context, t project.Table) (store.FeatureTable, error) {
 	var seq int64
 	var shape string
-	err := v.q.row(ctx, "SELECT seq, shape FROM "+control+`.table_state WHERE "table" = ?`, []any{tableName(t)}, &seq, &shape)
+	err := v.q.row(ctx, "SELECT seq, shape FROM "+control+`.table_state WHERE "table" = ?`, []any{relational.TableName(t)}, &seq, &shape)
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.FeatureTable{}, fault.New(fault.NotFound, "there is no feature table %s yet: %w", t, store.ErrAbsent)
 	}
@@ -109,6 +108,6 @@ func (v *view) Feature(ctx context.Context, t project.Table) (store.FeatureTable
 	return store.FeatureTable{
 		Seq:     seq,
 		History: warehouse + "." + dialect.DuckDB.Table(history.Schema, history.Name),
-		Commits: fmt.Sprintf(`(SELECT seq, known_at, kind, run, task, window_start, window_end FROM %s.table_commit WHERE "table" = '%s')`, control, tableName(t)),
+		Commits: fmt.Sprintf(`(SELECT seq, known_at, kind, run, task, window_start, window_end FROM %s.table_commit WHERE "table" = '%s')`, control, relational.TableName(t)),
 	}, nil
 }

@@ -340,7 +340,7 @@ func (l *load) keptOfOtherWindows(ctx context.Context, now manifest, schema data
 func keyText(batch recordBatch, keys []string, i int) string {
 	var values []string
 	for _, key := range keys {
-		values = append(values, cell(batch, key).ValueStr(i))
+		values = append(values, datatype.ValueText(cell(batch, key), i))
 	}
 	if len(values) == 1 {
 		return values[0]
@@ -355,7 +355,7 @@ func object(batch recordBatch, i int) (string, error) {
 		if batch.Column(c).IsNull(i) {
 			out[f.Name] = nil
 		} else {
-			out[f.Name] = batch.Column(c).ValueStr(i)
+			out[f.Name] = datatype.ValueText(batch.Column(c), i)
 		}
 	}
 	text, err := json.Marshal(out)

@@ -6,21 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/commit"
-	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/failpoint"
 	"github.com/tidemill/tidemill/internal/store"
-)
-
-// What a commit is, in the table of commits.
-const (
-	kindLive      = "live"      // a run of its own time
-	kindSimulated = "simulated" // of a window without a live commit
-	kindRepair    = "repair"    // over live rows, or of no window
+	"github.com/tidemill/tidemill/internal/store/relational"
 )
 
 // Commit makes rows, quarantine, receipt and cursor visible in one transaction.
@@ -93,7 +87,7 @@ func (l *load) publish(ctx context.Context, m commit.Manifest) (commit.Receipt, 
 		if err := w.write(); err != nil {
 			return none, failed(ctx, "publishing "+t.spec.Table.String(), err)
 		}
-		receipt.Tables = append(receipt.Tables, w.line)
+		receipt.Tables = append(receipt.Tables, w.Line)
 		writers = append(writers, w)
 	}
 	return l.seal(ctx, receipt, writers)
@@ -103,7 +97,7 @@ func (l *load) publish(ctx context.Context, m commit.Manifest) (commit.Receipt, 
 func (l *load) take(ctx context.Context) error {
 	var names []string
 	for _, t := range l.tables {
-		names = append(names, tableName(t.spec.Table))
+		names = append(names, relational.TableName(t.spec.Table))
 	}
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
@@ -122,7 +116,7 @@ func (l *load) take(ctx context.Context) error {
 func (l *load) seal(ctx context.Context, receipt commit.Receipt, writers []*writer) (commit.Receipt, error) {
 	var names []string
 	for _, line := range receipt.Tables {
-		names = append(names, tableName(line.Table))
+		names = append(names, relational.TableName(line.Table))
 	}
 	var at time.Time
 	if err := l.q.row(ctx, "SELECT greatest(clock_timestamp(), max(committed_at)) FROM "+control+`.table_commit WHERE "table" = ANY($1)`, []any{names}, &at); err != nil {
@@ -134,7 +128,7 @@ func (l *load) seal(ctx context.Context, receipt commit.Receipt, writers []*writ
 		return receipt, fault.New(fault.Internal, "writing the receipt: %w", err)
 	}
 	for _, w := range writers {
-		if err := w.record(receipt.CommittedAt); err != nil {
+		if err := w.Record(receipt.CommittedAt); err != nil {
 			return receipt, fmt.Errorf("writing down the commit: %w", err)
 		}
 	}
@@ -144,175 +138,92 @@ func (l *load) seal(ctx context.Context, receipt commit.Receipt, writers []*writ
 	return receipt, nil
 }
 
-// tableName names a table in the control tables.
-func tableName(t project.Table) string { return t.Schema + "." + t.Name }
-
 // writer publishes one table within the transaction.
 type writer struct {
-	ctx     context.Context //nolint:containedctx // lives as long as one call of publish
-	q       *session
-	load    *load
-	spec    store.TableSpec
-	target  *target
-	visible []datatype.Field
-	line    commit.TableCommit
-	shape   shape
-	seq     int64
-	kind    string
-	name    string // of t, quoted
-	rows    string // of the table that holds the rows, quoted
-	columns string // of the load, quoted
-	stage   string
+	*relational.Writer
+	q      *session
+	target *target
+}
+
+var flavour = relational.Flavour{
+	Dialect: engine, Control: control, Place: place, Order: " ORDER BY " + place,
+	TextList: "to_json(ARRAY[%s])::text",
+	Among:    "_id IN (SELECT json_array_elements_text(CAST($1 AS json)))",
+	Object: func(columns []string) string {
+		for i, c := range columns {
+			columns[i] = "s." + quote(c)
+		}
+		return "(SELECT row_to_json(v)::text FROM (SELECT " + strings.Join(columns, ", ") + ") AS v)"
+	},
 }
 
 func (l *load) writer(ctx context.Context, t *target, line commit.TableCommit) *writer {
-	w := &writer{
-		ctx: ctx, q: l.q, load: l, spec: t.spec, target: t, visible: t.visible, line: line,
-		shape: shapeOf(t.spec.Mode), stage: t.stage.name,
-		name: qualified(t.spec.Table.Schema, t.spec.Table.Name),
+	w := &writer{q: l.q, target: t}
+	w.Writer = &relational.Writer{
+		Ctx: ctx, Engine: w, Flavour: &flavour, Load: l.spec, Spec: t.spec, Line: line,
+		Stage: t.stage.name, Refused: t.quarantine.name, Clock: "clock_timestamp()",
 	}
-	w.rows = qualified(t.spec.Table.Schema, w.shape.physical(t.spec.Table))
-	names := make([]string, len(t.visible))
-	for i, f := range t.visible {
-		names[i] = f.Name
-	}
-	w.columns = engine.QuoteAll(names...)
+	w.Fill()
 	return w
 }
 
-// partial reports whether the load places rows again that were quarantined: it is not its whole window.
-func (w *writer) partial() bool { return len(w.spec.Replays) > 0 }
+// Exec runs a statement on the load's connection.
+func (w *writer) Exec(ctx context.Context, statement string, args ...any) (int64, error) {
+	return w.q.exec(ctx, statement, args...)
+}
+
+// Row reads one row on the load's connection.
+func (w *writer) Row(ctx context.Context, query string, args []any, into ...any) error {
+	return w.q.row(ctx, query, args, into...)
+}
+
+// Holds reports whether there is a relation of the name.
+func (w *writer) Holds(ctx context.Context, schema, name string) (bool, error) {
+	found, err := w.q.relation(ctx, schema, name)
+	return found != absent, err
+}
+
+// Scratch makes a table that lives within the transaction. Its name is free: each
+// table of a load drops its own.
+func (w *writer) Scratch(name, query string, args ...any) (string, error) {
+	_, err := w.q.exec(w.Ctx, "CREATE TEMP TABLE "+name+" ON COMMIT DROP AS "+query, args...)
+	name = "pg_temp." + name
+	if err == nil {
+		_, err = w.q.exec(w.Ctx, "ANALYZE "+name)
+	}
+	return name, err
+}
+
+// Drop removes one.
+func (w *writer) Drop(table string) error {
+	_, err := w.q.exec(w.Ctx, "DROP TABLE "+table)
+	return err
+}
 
 func (w *writer) write() error {
-	before, err := w.number()
+	before, err := w.Number()
 	if err != nil {
 		return err
 	}
 	if err := w.ensure(before); err != nil {
 		return err
 	}
-	e := &w.line.Evidence
+	e := &w.Line.Evidence
 	e.Inserted, e.Updated, e.Unchanged, e.Superseded, e.Deleted = 0, 0, 0, 0, 0
-	if w.spec.Mode == project.ModeView {
+	if w.Spec.Mode == project.ModeView {
 		err = w.replaceView()
-	} else {
-		err = w.place()
+	} else if _, err = w.q.exec(w.Ctx, "LOCK TABLE "+w.Rows+" IN SHARE ROW EXCLUSIVE MODE"); err == nil {
+		// Others may write here too: what is compared must not change before it is written.
+		err = w.Place(w.replace)
 	}
 	if err != nil {
 		return err
 	}
-	if err := w.quarantine(); err != nil {
+	if err := w.Quarantine(); err != nil {
 		return err
 	}
 	if err := e.Check(); err != nil {
-		return fmt.Errorf("table %s: %w", w.spec.Table, err)
-	}
-	return nil
-}
-
-// place settles equal keys and brings the staged rows into the table.
-func (w *writer) place() error {
-	// Others may write here too: what is compared must not change before it is written.
-	if _, err := w.q.exec(w.ctx, "LOCK TABLE "+w.rows+" IN SHARE ROW EXCLUSIVE MODE"); err != nil {
-		return err
-	}
-	staged, err := w.q.count(w.ctx, "SELECT count(*) FROM "+w.stage)
-	if err != nil {
-		return err
-	}
-	if staged != w.line.Evidence.Staged {
-		return fault.New(fault.Internal, "evidence does not add up: %d rows are staged, and the manifest says %d", staged, w.line.Evidence.Staged)
-	}
-	if err := w.required(); err != nil {
-		return err
-	}
-	if err := w.settleKeys(); err != nil {
-		return err
-	}
-	switch w.spec.Mode {
-	case project.ModeReplace:
-		return w.replace()
-	case project.ModeAppend:
-		return w.append()
-	case project.ModeReplaceWindow:
-		return w.replaceWindow()
-	default:
-		return w.merge()
-	}
-}
-
-// number takes the table's next number. Its row is locked.
-func (w *writer) number() (before shape, err error) {
-	name := tableName(w.spec.Table)
-	if err := w.q.row(w.ctx, "SELECT seq + 1, shape FROM "+control+`.table_state WHERE "table" = $1`, []any{name}, &w.seq, (*string)(&before)); err != nil {
-		return "", err
-	}
-	if _, err = w.q.exec(w.ctx, "UPDATE "+control+`.table_state SET seq = $1, shape = $2 WHERE "table" = $3`, w.seq, string(w.shape), name); err != nil {
-		return "", err
-	}
-	w.kind, err = w.kindOfCommit()
-	w.line.Seq, w.line.Mode = w.seq, w.spec.Mode
-	w.line.Simulated = w.kind == kindSimulated
-	if w.line.Window.IsZero() {
-		w.line.Window = w.spec.Window
-	}
-	if w.line.Contract == "" {
-		w.line.Contract = w.spec.Contract
-	}
-	return before, err
-}
-
-func (w *writer) kindOfCommit() (string, error) {
-	switch {
-	case w.load.spec.Run.Live && !w.partial():
-		return kindLive, nil
-	case w.spec.Window.IsZero() || w.partial():
-		return kindRepair, nil
-	}
-	start, end := bounds(w.spec.Window)
-	n, err := w.q.count(w.ctx, "SELECT count(*) FROM "+control+`.table_commit WHERE "table" = $1 AND kind = 'live' AND window_start < $2 AND window_end > $3`,
-		tableName(w.spec.Table), end, start)
-	if n > 0 {
-		return kindRepair, err
-	}
-	return kindSimulated, err
-}
-
-// record writes the commit's row.
-func (w *writer) record(at time.Time) error {
-	text, err := json.Marshal(w.line.Evidence)
-	if err != nil {
-		return fault.New(fault.Internal, "writing the evidence: %w", err)
-	}
-	k := w.load.spec.Key
-	start, end := bounds(w.spec.Window)
-	_, err = w.q.exec(w.ctx, "INSERT INTO "+control+".table_commit VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-		tableName(w.spec.Table), w.seq, k.String(), k.Origin(), k.Generation, k.Run, k.Task, string(w.spec.Mode), w.kind,
-		start, end, w.line.Evidence.Staged, w.spec.Contract, string(text), at)
-	return err
-}
-
-// bounds are a window as parameters: NULL for none.
-func bounds(window commit.Window) (start, end *time.Time) {
-	if window.IsZero() {
-		return nil, nil
-	}
-	return new(window.Start.UTC()), new(window.End.UTC())
-}
-
-// required refuses a load in which a required column has no value.
-func (w *writer) required() error {
-	for _, f := range w.visible {
-		if !f.Required {
-			continue
-		}
-		n, err := w.q.count(w.ctx, "SELECT count(*) FROM "+w.stage+" WHERE "+quote(f.Name)+" IS NULL")
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			return fault.New(fault.Refused, "column %s is required, and %d rows have no value there", f.Name, n)
-		}
+		return fmt.Errorf("table %s: %w", w.Spec.Table, err)
 	}
 	return nil
 }

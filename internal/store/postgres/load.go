@@ -14,6 +14,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/failpoint"
 	"github.com/tidemill/tidemill/internal/store"
+	"github.com/tidemill/tidemill/internal/store/relational"
 )
 
 // load is one attempt's rows in temporary tables of a connection of its own.
@@ -85,7 +86,7 @@ func validate(t store.TableSpec) error {
 	if slices.Contains(reservedSchemas, t.Table.Schema) || strings.HasPrefix(t.Table.Schema, "pg_") {
 		return fault.New(fault.Invalid, "the schema name %q is taken by the engine", t.Table.Schema)
 	}
-	for _, name := range []string{t.Table.Schema, t.Table.Name, t.Table.Quarantine().Name, shapeOf(t.Mode).physical(t.Table)} {
+	for _, name := range []string{t.Table.Schema, t.Table.Name, t.Table.Quarantine().Name, relational.ShapeOf(t.Mode).Physical(t.Table)} {
 		if err := engine.CheckIdentifier(name); err != nil {
 			return err
 		}

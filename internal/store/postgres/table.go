@@ -12,6 +12,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/store/relational"
 )
 
 // relation is what a name stands for in the database.
@@ -63,41 +64,13 @@ func (q *session) tableColumns(ctx context.Context, schema, name string) ([]colu
 	return columns, rows.Err()
 }
 
-// shape is how a table is kept.
-type shape string
-
-const (
-	shapePlain shape = "plain"
-	shapeRows  shape = "rows"
-	shapeView  shape = "view"
-)
-
-func shapeOf(m project.Mode) shape {
-	switch m {
-	case project.ModeAppend:
-		return shapeRows
-	case project.ModeView:
-		return shapeView
-	default:
-		return shapePlain
-	}
-}
-
-// physical is the name of the table that holds the rows.
-func (s shape) physical(t project.Table) string {
-	if s == shapeRows {
-		return t.Name + "__rows"
-	}
-	return t.Name
-}
-
 func qualified(schema, name string) string { return engine.Table(schema, name) }
 
 // ensure makes the table ready for rows of the load: it exists, in the right
 // shape, and has every column in a type that holds each value.
-func (w *writer) ensure(before shape) error {
-	t := w.spec.Table
-	found, err := w.q.relation(w.ctx, t.Schema, t.Name)
+func (w *writer) ensure(before relational.Shape) error {
+	t := w.Spec.Table
+	found, err := w.q.relation(w.Ctx, t.Schema, t.Name)
 	if err != nil {
 		return err
 	}
@@ -107,26 +80,31 @@ func (w *writer) ensure(before shape) error {
 	case before == "" && found == isView:
 		return fault.New(fault.Refused, "%s is a view that this installation has not made; drop it, or write to another table", t)
 	case before == "" && found == isTable:
-		before = shapePlain
+		before = relational.Plain
 	}
 	if err := w.ensureSchema(); err != nil {
 		return err
 	}
-	if before != "" && before != w.shape {
-		if err := w.reshape(before, found); err != nil {
+	if before != "" && before != w.Shape && found != absent {
+		if err := w.Reshape(before); err != nil {
 			return err
 		}
+		if w.Shape == relational.Rows && before == relational.Plain {
+			if err := w.view(); err != nil {
+				return err
+			}
+		}
 	}
-	if w.shape == shapeView {
+	if w.Shape == relational.View {
 		return nil // made anew
 	}
-	if found, err = w.q.relation(w.ctx, t.Schema, w.shape.physical(t)); err != nil {
+	if found, err = w.q.relation(w.Ctx, t.Schema, w.Shape.Physical(t)); err != nil {
 		return err
 	}
 	if found == absent {
 		return w.create()
 	}
-	if w.spec.Mode == project.ModeReplace && !w.partial() {
+	if w.Spec.Mode == project.ModeReplace && !w.Partial() {
 		return nil // its columns become those of the load
 	}
 	return w.evolve()
@@ -134,44 +112,16 @@ func (w *writer) ensure(before shape) error {
 
 // ensureSchema makes the schema. It asks first: IF NOT EXISTS wants the right to make one.
 func (w *writer) ensureSchema() error {
-	n, err := w.q.count(w.ctx, "SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = $1", w.spec.Table.Schema)
+	n, err := w.q.count(w.Ctx, "SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = $1", w.Spec.Table.Schema)
 	if err == nil && n == 0 {
-		_, err = w.q.exec(w.ctx, "CREATE SCHEMA IF NOT EXISTS "+quote(w.spec.Table.Schema))
+		_, err = w.q.exec(w.Ctx, "CREATE SCHEMA IF NOT EXISTS "+quote(w.Spec.Table.Schema))
 	}
 	return err
 }
 
-// reshape turns a table that was kept in another way into the wanted one, where no row gets lost.
-func (w *writer) reshape(before shape, found relation) error {
-	t := w.spec.Table
-	kept := qualified(t.Schema, shapeRows.physical(t))
-	switch {
-	case found == absent:
-		return nil
-	case before == shapeView:
-		_, err := w.q.exec(w.ctx, "DROP VIEW "+w.name)
-		return err
-	case before == shapePlain && w.shape == shapeRows:
-		if err := w.q.execAll(w.ctx,
-			"ALTER TABLE "+w.name+" RENAME TO "+quote(shapeRows.physical(t)),
-			"ALTER TABLE "+kept+" ADD COLUMN _seq bigint DEFAULT 0",
-			"ALTER TABLE "+kept+" ALTER COLUMN _seq DROP DEFAULT"); err != nil {
-			return err
-		}
-		return w.view()
-	case before == shapeRows && w.shape == shapePlain:
-		return w.q.execAll(w.ctx,
-			"DROP VIEW "+w.name,
-			"ALTER TABLE "+kept+" DROP COLUMN _seq",
-			"ALTER TABLE "+kept+" RENAME TO "+quote(t.Name))
-	}
-	return fault.New(fault.Refused, "%s is kept as %s and mode %s keeps %s: rows would get lost; write to another table, or drop this one first",
-		t, before, w.spec.Mode, w.shape)
-}
-
 func (w *writer) definitions() ([]string, error) {
 	var out []string
-	for _, f := range w.visible {
+	for _, f := range w.Visible {
 		typeName, err := engine.TypeName(f.Type)
 		if err != nil {
 			return nil, err
@@ -186,10 +136,10 @@ func (w *writer) create() error {
 	if err != nil {
 		return err
 	}
-	if w.shape == shapeRows {
+	if w.Shape == relational.Rows {
 		columns = append(columns, "_seq bigint")
 	}
-	if _, err := w.q.exec(w.ctx, "CREATE TABLE "+w.rows+" ("+strings.Join(columns, ", ")+")"); err != nil {
+	if _, err := w.q.exec(w.Ctx, "CREATE TABLE "+w.Rows+" ("+strings.Join(columns, ", ")+")"); err != nil {
 		return err
 	}
 	return w.view()
@@ -198,7 +148,7 @@ func (w *writer) create() error {
 // recolumn gives the empty table the load's columns. The table itself stays, with
 // its grants; where others depend on a column the engine refuses.
 func (w *writer) recolumn() error {
-	have, err := w.q.tableColumns(w.ctx, w.spec.Table.Schema, w.spec.Table.Name)
+	have, err := w.q.tableColumns(w.Ctx, w.Spec.Table.Schema, w.Spec.Table.Name)
 	if err != nil {
 		return err
 	}
@@ -217,19 +167,19 @@ func (w *writer) recolumn() error {
 	for _, definition := range wanted {
 		changes = append(changes, "ADD COLUMN "+definition)
 	}
-	_, err = w.q.exec(w.ctx, "ALTER TABLE "+w.rows+" "+strings.Join(changes, ", "))
+	_, err = w.q.exec(w.Ctx, "ALTER TABLE "+w.Rows+" "+strings.Join(changes, ", "))
 	return err
 }
 
 // evolve adds what the table lacks and widens what is too narrow.
 func (w *writer) evolve() error {
-	columns, err := w.q.tableColumns(w.ctx, w.spec.Table.Schema, w.shape.physical(w.spec.Table))
+	columns, err := w.q.tableColumns(w.Ctx, w.Spec.Table.Schema, w.Shape.Physical(w.Spec.Table))
 	if err != nil {
 		return err
 	}
 	var changes []string
 	retyped := false
-	for _, f := range w.visible {
+	for _, f := range w.Visible {
 		typeName, err := engine.TypeName(f.Type)
 		if err != nil {
 			return err
@@ -244,7 +194,7 @@ func (w *writer) evolve() error {
 			continue
 		}
 		if have.typ.Kind == "" {
-			return fault.New(fault.Refused, "column %s of %s is a %s, which is not written here; write to another table, or to a new column", f.Name, w.spec.Table, have.engine)
+			return fault.New(fault.Refused, "column %s of %s is a %s, which is not written here; write to another table, or to a new column", f.Name, w.Spec.Table, have.engine)
 		}
 		if fit, _ := datatype.Compare(f.Type, have.typ); fit == datatype.Exact || fit == datatype.Widened {
 			continue // what is there holds every new value
@@ -252,7 +202,7 @@ func (w *writer) evolve() error {
 		fit, reason := datatype.Compare(have.typ, f.Type)
 		if fit != datatype.Exact && fit != datatype.Widened {
 			return fault.New(fault.Refused, "column %s of %s is a %s and cannot become a %s: %s; write to another table, or to a new column",
-				f.Name, w.spec.Table, have.typ, f.Type, reason)
+				f.Name, w.Spec.Table, have.typ, f.Type, reason)
 		}
 		changes = append(changes, fmt.Sprintf("ALTER COLUMN %[1]s TYPE %[2]s USING %[1]s::%[2]s", quote(f.Name), typeName))
 		retyped = true
@@ -260,12 +210,12 @@ func (w *writer) evolve() error {
 	if len(changes) == 0 {
 		return nil
 	}
-	if retyped && w.shape == shapeRows {
-		if _, err := w.q.exec(w.ctx, "DROP VIEW IF EXISTS "+w.name); err != nil {
+	if retyped && w.Shape == relational.Rows {
+		if _, err := w.q.exec(w.Ctx, "DROP VIEW IF EXISTS "+w.Name); err != nil {
 			return err
 		}
 	}
-	if _, err := w.q.exec(w.ctx, "ALTER TABLE "+w.rows+" "+strings.Join(changes, ", ")); err != nil {
+	if _, err := w.q.exec(w.Ctx, "ALTER TABLE "+w.Rows+" "+strings.Join(changes, ", ")); err != nil {
 		return err
 	}
 	return w.view()
@@ -273,10 +223,10 @@ func (w *writer) evolve() error {
 
 // view makes t the view that shows the table's rows without the hidden column.
 func (w *writer) view() error {
-	if w.shape != shapeRows {
+	if w.Shape != relational.Rows {
 		return nil
 	}
-	columns, err := w.q.tableColumns(w.ctx, w.spec.Table.Schema, w.shape.physical(w.spec.Table))
+	columns, err := w.q.tableColumns(w.Ctx, w.Spec.Table.Schema, w.Shape.Physical(w.Spec.Table))
 	if err != nil {
 		return err
 	}
@@ -286,7 +236,7 @@ func (w *writer) view() error {
 			names = append(names, c.name)
 		}
 	}
-	_, err = w.q.exec(w.ctx, "CREATE OR REPLACE VIEW "+w.name+" AS SELECT "+engine.QuoteAll(names...)+" FROM "+w.rows)
+	_, err = w.q.exec(w.Ctx, "CREATE OR REPLACE VIEW "+w.Name+" AS SELECT "+engine.QuoteAll(names...)+" FROM "+w.Rows)
 	return err
 }
 
@@ -296,15 +246,15 @@ func (w *writer) replaceView() error {
 		return fault.New(fault.Internal, "the load has no SELECT for the view")
 	}
 	// OR REPLACE keeps grants, and refuses other columns than those that are there.
-	if err := w.q.execAll(w.ctx, "SAVEPOINT view"); err != nil {
+	if err := w.q.execAll(w.Ctx, "SAVEPOINT view"); err != nil {
 		return err
 	}
-	if _, err := w.q.single(w.ctx, "CREATE OR REPLACE VIEW "+w.name+" AS "+w.target.view); err == nil {
+	if _, err := w.q.single(w.Ctx, "CREATE OR REPLACE VIEW "+w.Name+" AS "+w.target.view); err == nil {
 		return nil
 	}
-	if err := w.q.execAll(w.ctx, "ROLLBACK TO SAVEPOINT view", "DROP VIEW IF EXISTS "+w.name); err != nil {
+	if err := w.q.execAll(w.Ctx, "ROLLBACK TO SAVEPOINT view", "DROP VIEW IF EXISTS "+w.Name); err != nil {
 		return err
 	}
-	_, err := w.q.single(w.ctx, "CREATE VIEW "+w.name+" AS "+w.target.view)
+	_, err := w.q.single(w.Ctx, "CREATE VIEW "+w.Name+" AS "+w.target.view)
 	return err
 }
