@@ -8,7 +8,6 @@ package dispatch
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -23,7 +22,7 @@ import (
 // Ledger is what the dispatcher needs of the ledger.
 type Ledger interface {
 	Step(context.Context, ...ledger.Command) ([]error, error)
-	Claim(ctx context.Context, session string, most int, idle bool) ([]run.Grant, error)
+	Exchange(ctx context.Context, session string, news []ledger.Command, most int, idle bool) (errs []error, grants []run.Grant, open bool, err error)
 	OpenSession(context.Context, ledger.Session) error
 	EndSession(ctx context.Context, session, reason string, crashed bool) (int, error)
 	OpenSessions(context.Context) ([]ledger.Session, error)
@@ -152,9 +151,6 @@ func (d *Dispatcher) Exchange(ctx context.Context, x protocol.Exchange) (protoco
 		s.heard = time.Now()
 		d.mu.Unlock()
 	}()
-	if err := d.record(ctx, x, &a); err != nil {
-		return a, err
-	}
 	var hold <-chan time.Time
 	if x.Wait {
 		timer := time.NewTimer(protocol.Poll)
@@ -163,7 +159,8 @@ func (d *Dispatcher) Exchange(ctx context.Context, x protocol.Exchange) (protoco
 	}
 	for {
 		w := d.park(x)
-		err := d.offer(ctx, x, &a)
+		err := d.turn(ctx, x, &a)
+		x.Acks, x.Ends = nil, nil // they are recorded, or the worker tells them again
 		if err != nil || hold == nil || len(a.Grants) > 0 || len(a.Stops) > 0 || a.Drain || !a.Known {
 			d.unpark(w)
 			if len(a.Grants) > 0 { // there may be more than this worker took
@@ -198,25 +195,55 @@ func (s *session) again() []run.Grant {
 	return out
 }
 
-// record writes acknowledgements and ends in one step.
-func (d *Dispatcher) record(ctx context.Context, x protocol.Exchange, a *protocol.Answer) error {
-	if len(x.Acks)+len(x.Ends) == 0 {
-		return nil
-	}
-	var commands []ledger.Command
+// turn records what the session tells and adds what is ready for it to the
+// answer, in one transaction of the ledger.
+func (d *Dispatcher) turn(ctx context.Context, x protocol.Exchange, a *protocol.Answer) error {
+	var news []ledger.Command
 	for _, ack := range x.Acks {
-		commands = append(commands, ledger.Command{Ref: ack.Ref, Event: run.Acknowledged{Epoch: ack.Epoch}, Actor: x.Session})
+		news = append(news, ledger.Command{Ref: ack.Ref, Event: run.Acknowledged{Epoch: ack.Epoch}, Actor: x.Session})
 	}
 	for _, end := range x.Ends {
-		commands = append(commands, ledger.Command{Ref: end.Ref, Event: end.Event(), Actor: x.Session, Result: end.Result})
+		news = append(news, ledger.Command{Ref: end.Ref, Event: end.Event(), Actor: x.Session, Result: end.Result})
 	}
-	errs, err := d.ledger.Step(ctx, commands...)
+	d.mu.Lock()
+	s := d.session(x.Session)
+	a.Stops, s.stops = append(a.Stops, s.stops...), nil
+	a.Drain = d.draining
+	leaving := 0 // of those that it holds
+	for _, end := range x.Ends {
+		if s.held[end.Epoch] {
+			leaving++
+		}
+	}
+	free, idle := s.slots-len(s.held)+leaving-s.claiming, len(s.held)-leaving+s.claiming == 0
+	if d.draining || free < 0 {
+		free = 0
+	}
+	if len(news) == 0 && free == 0 {
+		d.mu.Unlock()
+		return nil
+	}
+	s.claiming += free - leaving
+	d.mu.Unlock()
+	errs, grants, open, err := d.ledger.Exchange(ctx, x.Session, news, free, idle)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.claiming -= free - leaving
 	if err != nil {
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s := d.session(x.Session)
+	d.told(s, x, errs, a)
+	for _, g := range grants {
+		s.held[g.Epoch] = true
+		s.grants[g.Epoch] = grant{g, time.Now(), x.Wait}
+	}
+	a.Known = open
+	a.Grants = append(a.Grants, grants...)
+	return nil
+}
+
+// told takes in what became of a session's news; the caller holds mu.
+func (d *Dispatcher) told(s *session, x protocol.Exchange, errs []error, a *protocol.Answer) {
 	for i, ack := range x.Acks {
 		delete(s.grants, ack.Epoch)
 		if errs[i] == nil {
@@ -232,39 +259,6 @@ func (d *Dispatcher) record(ctx context.Context, x protocol.Exchange, a *protoco
 		a.Ended = append(a.Ended, end.Epoch)
 		delete(s.held, end.Epoch)
 	}
-	return nil
-}
-
-// offer adds what is ready for the session to the answer.
-func (d *Dispatcher) offer(ctx context.Context, x protocol.Exchange, a *protocol.Answer) error {
-	d.mu.Lock()
-	s := d.session(x.Session)
-	a.Stops, s.stops = append(a.Stops, s.stops...), nil
-	a.Drain = d.draining
-	free, idle := s.slots-len(s.held)-s.claiming, len(s.held)+s.claiming == 0
-	if d.draining || free <= 0 {
-		d.mu.Unlock()
-		return nil
-	}
-	s.claiming += free
-	d.mu.Unlock()
-	grants, err := d.ledger.Claim(ctx, x.Session, free, idle)
-	d.mu.Lock()
-	s.claiming -= free
-	for _, g := range grants {
-		s.held[g.Epoch] = true
-		s.grants[g.Epoch] = grant{g, time.Now(), x.Wait}
-	}
-	d.mu.Unlock()
-	if errors.Is(err, run.ErrStale) {
-		a.Known = false
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	a.Grants = append(a.Grants, grants...)
-	return nil
 }
 
 func (d *Dispatcher) park(x protocol.Exchange) *waiter {

@@ -196,13 +196,18 @@ func (s *Server) showRun(ctx context.Context, id string) (api.Run, error) {
 	if err != nil {
 		return api.Run{}, err
 	}
+	type instance struct {
+		task  string
+		index int
+	}
+	of := map[instance][]api.Attempt{}
+	for _, a := range attempts {
+		key := instance{a.Task, a.Index}
+		of[key] = append(of[key], attemptInfo(a))
+	}
 	for _, t := range info.Tasks {
 		one := taskOf(t)
-		for _, a := range attempts {
-			if a.Task == t.Name && a.Index == t.Index {
-				one.Attempts = append(one.Attempts, attemptInfo(a))
-			}
-		}
+		one.Attempts = of[instance{t.Name, t.Index}]
 		out.Tasks = append(out.Tasks, one)
 	}
 	return out, nil

@@ -12,43 +12,63 @@ import (
 
 // Claim gives up to most ready tasks to a session, the longest-waiting first.
 // A task whose worker crashed under it is given only to an idle session, alone.
+// The error is run.ErrStale where the session is not open.
 func (l *Ledger) Claim(ctx context.Context, session string, most int, idle bool) ([]run.Grant, error) {
-	var grants []run.Grant
-	err := l.write(ctx, func(tx *Tx) error {
-		grants = nil
-		var open int
-		if err := tx.queryRow(`SELECT count(*) FROM session WHERE session = $1 AND state = 'open'`, session).Scan(&open); err != nil {
-			return err
-		}
-		if open == 0 {
-			return run.ErrStale
-		}
-		rows, err := tx.query(`SELECT environment, run, task, idx FROM ready WHERE rank_us <= $1 ORDER BY rank_us, run, task, idx LIMIT $2`, us(tx.now), most+8)
-		refs, err := scanAll(rows, err, func(r *sql.Rows) (run.Ref, error) {
-			var t run.Ref
-			return t, r.Scan(&t.Environment, &t.Run, &t.Task, &t.Index)
-		})
-		if err != nil {
-			return err
-		}
-		for _, ref := range refs {
-			if len(grants) == most {
-				break
-			}
-			g, alone, err := tx.claim(ref, session, idle && len(grants) == 0)
-			if err != nil {
-				return err
-			}
-			if g != nil {
-				grants = append(grants, *g)
-			}
-			if alone {
-				break
-			}
-		}
-		return nil
-	})
+	_, grants, open, err := l.Exchange(ctx, session, nil, most, idle)
+	if err == nil && !open {
+		err = run.ErrStale
+	}
 	return grants, err
+}
+
+// Exchange applies what a session tells, as Step does, and then gives it work, as
+// Claim does, in one transaction. A session that is not open gets nothing; what it
+// tells is judged all the same.
+func (l *Ledger) Exchange(ctx context.Context, session string, news []Command, most int, idle bool) (errs []error, grants []run.Grant, open bool, err error) {
+	err = l.write(ctx, func(tx *Tx) error {
+		var err error
+		if errs, err = tx.each(news); err != nil {
+			return err
+		}
+		var sessions int
+		if err := tx.queryRow(`SELECT count(*) FROM session WHERE session = $1 AND state = 'open'`, session).Scan(&sessions); err != nil {
+			return err
+		}
+		if grants, open = nil, sessions > 0; open && most > 0 {
+			grants, err = tx.give(session, most, idle)
+		}
+		return err
+	})
+	return errs, grants, open, err
+}
+
+// give claims ready tasks for a session.
+func (tx *Tx) give(session string, most int, idle bool) ([]run.Grant, error) {
+	rows, err := tx.query(`SELECT environment, run, task, idx FROM ready WHERE rank_us <= $1 ORDER BY rank_us, run, task, idx LIMIT $2`, us(tx.now), most+8)
+	refs, err := scanAll(rows, err, func(r *sql.Rows) (run.Ref, error) {
+		var t run.Ref
+		return t, r.Scan(&t.Environment, &t.Run, &t.Task, &t.Index)
+	})
+	if err != nil {
+		return nil, err
+	}
+	var grants []run.Grant
+	for _, ref := range refs {
+		if len(grants) == most {
+			break
+		}
+		g, alone, err := tx.claim(ref, session, idle && len(grants) == 0)
+		if err != nil {
+			return nil, err
+		}
+		if g != nil {
+			grants = append(grants, *g)
+		}
+		if alone {
+			break
+		}
+	}
+	return grants, nil
 }
 
 func (tx *Tx) claim(ref run.Ref, session string, idle bool) (grant *run.Grant, alone bool, err error) {

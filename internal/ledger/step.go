@@ -24,17 +24,23 @@ type Command struct {
 // run.ErrIllegal or nil for commands[i]. The second result is an error of the
 // database, after which nothing is applied.
 func (l *Ledger) Step(ctx context.Context, commands ...Command) (errs []error, err error) {
-	errs = make([]error, len(commands))
 	err = l.write(ctx, func(tx *Tx) error {
-		for i, c := range commands {
-			errs[i] = tx.step(c)
-			if errs[i] != nil && !errors.Is(errs[i], run.ErrStale) && !errors.Is(errs[i], run.ErrIllegal) {
-				return fmt.Errorf("%s of %s: %w", run.Name(c.Event), c.Ref, errs[i])
-			}
-		}
-		return nil
+		var err error
+		errs, err = tx.each(commands)
+		return err
 	})
 	return errs, err
+}
+
+func (tx *Tx) each(commands []Command) ([]error, error) {
+	errs := make([]error, len(commands))
+	for i, c := range commands {
+		errs[i] = tx.step(c)
+		if errs[i] != nil && !errors.Is(errs[i], run.ErrStale) && !errors.Is(errs[i], run.ErrIllegal) {
+			return nil, fmt.Errorf("%s of %s: %w", run.Name(c.Event), c.Ref, errs[i])
+		}
+	}
+	return errs, nil
 }
 
 // step applies one command and everything that follows from it inside the ledger.

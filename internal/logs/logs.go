@@ -59,10 +59,12 @@ func (s *Store) Append(ref run.Ref, attempt int, offset int64, chunk []byte) err
 	if err != nil {
 		return err
 	}
-	if err := s.root.MkdirAll(path.Dir(file), 0o700); err != nil {
-		return fault.New(fault.Unavailable, "append to a log: %w", err)
-	}
 	f, err := s.root.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o600)
+	if errors.Is(err, fs.ErrNotExist) { // the run's first log
+		if err = s.root.MkdirAll(path.Dir(file), 0o700); err == nil {
+			f, err = s.root.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o600)
+		}
+	}
 	if err != nil {
 		return fault.New(fault.Unavailable, "append to a log: %w", err)
 	}

@@ -144,7 +144,7 @@ func Open(dir, folder string, c Context, sinks Sinks) (*Session, error) {
 	if err != nil {
 		return nil, fault.New(fault.Internal, "context of the attempt: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "context.json"), text, 0o600); err != nil {
+	if err := overwrite(filepath.Join(dir, "context.json"), text); err != nil {
 		return nil, fault.New(fault.Unavailable, "make the run directory: %w", err)
 	}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -170,6 +170,17 @@ func Open(dir, folder string, c Context, sinks Sinks) (*Session, error) {
 		_ = s.server.Serve(listener)
 	}()
 	return s, nil
+}
+
+// overwrite writes a file whose old content nobody needs. It is cut after it is
+// written: one that is cut to nothing first, ext4 writes to the disk on closing.
+func overwrite(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Truncate(int64(len(text))), f.Close())
 }
 
 // Environment is what the process must find in its environment.

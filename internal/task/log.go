@@ -22,14 +22,16 @@ import (
 const (
 	shipEvery     = 200 * time.Millisecond
 	shipBytes     = 256 << 10
+	headBytes     = 32 << 10
 	longestLine   = 64 << 10 // a longer one is cut into several, and marked
 	longestSaying = 300      // of a line that becomes the reason of a failure
 	lastTries     = 50       // for the rest of a log, shipEvery apart
 )
 
-// logbook is an attempt's log: lines with time and stream, secrets masked, kept
-// in a file of the run directory and shipped to the server while they grow.
-// Memory does not grow with the log.
+// logbook is an attempt's log: lines with time and stream, secrets masked, and
+// shipped to the server while they grow. Its beginning is kept in memory, the
+// rest in a file of the run directory: memory does not grow with the log, and a
+// short one costs no file.
 type logbook struct {
 	ship    func(ctx context.Context, h protocol.LogHeader, chunk []byte) error
 	ref     run.Ref
@@ -37,8 +39,9 @@ type logbook struct {
 
 	mu      sync.Mutex
 	path    string
-	file    *os.File // opened with the first line
-	size    int64
+	head    []byte   // the first headBytes of the log
+	file    *os.File // what follows; nil while there is nothing
+	size    int64    // of both
 	err     error
 	streams []*stream
 	secrets []secret.Value
@@ -166,19 +169,52 @@ func (l *logbook) put(name string, line []byte, mark string) {
 	if l.err != nil {
 		return
 	}
-	if l.file == nil {
-		if l.file, l.err = os.OpenFile(l.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); l.err != nil {
-			return
-		}
+	if l.done == nil {
 		ctx, stop := context.WithCancel(context.Background()) // until close
 		l.stop, l.done = stop, make(chan struct{})
 		go l.follow(ctx)
 	}
 	text := fmt.Appendf(nil, "%s %-8s ", l.now().UTC().Format("2006-01-02T15:04:05.000Z"), name)
-	text = append(append(append(text, line...), mark...), '\n')
+	l.err = l.keep(append(append(append(text, line...), mark...), '\n'))
+}
+
+// keep takes a line into memory or into the file; the caller holds mu.
+func (l *logbook) keep(text []byte) error {
+	if l.file == nil && len(l.head)+len(text) <= headBytes {
+		l.head = append(l.head, text...)
+		l.size += int64(len(text))
+		return nil
+	}
+	if l.file == nil {
+		// Not cut to nothing first: ext4 writes such a file to the disk when it is
+		// closed. What an earlier attempt left behind the end is never shipped.
+		file, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return err
+		}
+		l.file = file
+	}
 	n, err := l.file.Write(text)
 	l.size += int64(n)
-	l.err = err
+	return err
+}
+
+// chunk returns the next bytes behind an offset; none where there are no more.
+func (l *logbook) chunk(from int64) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	head := int64(len(l.head))
+	if from < head {
+		return bytes.Clone(l.head[from:]), nil
+	}
+	chunk := make([]byte, min(l.size-from, shipBytes))
+	if len(chunk) == 0 {
+		return nil, nil
+	}
+	if _, err := l.file.ReadAt(chunk, from-head); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return chunk, nil
 }
 
 // follow ships the log as it grows.
@@ -208,17 +244,11 @@ func (l *logbook) follow(ctx context.Context) {
 // shipFrom sends what lies behind an offset, in chunks.
 func (l *logbook) shipFrom(ctx context.Context, sent int64) (int64, error) {
 	for {
-		l.mu.Lock()
-		size := l.size
-		l.mu.Unlock()
-		if sent >= size {
-			return sent, nil
-		}
-		chunk := make([]byte, min(size-sent, shipBytes))
-		if _, err := l.file.ReadAt(chunk, sent); err != nil && !errors.Is(err, io.EOF) {
+		chunk, err := l.chunk(sent)
+		if err != nil || len(chunk) == 0 {
 			return sent, err
 		}
-		err := l.ship(ctx, protocol.LogHeader{Ref: l.ref, Attempt: l.attempt, Offset: sent}, chunk)
+		err = l.ship(ctx, protocol.LogHeader{Ref: l.ref, Attempt: l.attempt, Offset: sent}, chunk)
 		if err != nil && fault.Is(err, fault.Unavailable) {
 			return sent, err
 		}
@@ -236,12 +266,14 @@ func (l *logbook) close() {
 			s.line = nil
 		}
 	}
-	file := l.file
+	begun, file := l.done != nil, l.file
 	l.mu.Unlock()
-	if file == nil {
+	if !begun {
 		return
 	}
 	l.stop()
 	<-l.done
-	_ = file.Close()
+	if file != nil {
+		_ = file.Close()
+	}
 }

@@ -2,7 +2,10 @@ package task
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -87,14 +90,22 @@ func TestAHugeLineIsCutAndNothingIsLost(t *testing.T) {
 	}
 }
 
-func TestALogWithoutALineMakesNoFile(t *testing.T) {
+func TestAShortLogMakesNoFile(t *testing.T) {
 	t.Parallel()
-	r := &receiver{}
-	l := book(t, r)
-	_ = l.stream("stdout")
-	l.close()
-	if len(r.text) != 0 || l.file != nil {
-		t.Error("a file was made")
+	for _, lines := range []int{0, 1, 100} {
+		r := &receiver{}
+		l := book(t, r)
+		_ = l.stream("stdout")
+		for range lines {
+			l.note("a line")
+		}
+		l.close()
+		if strings.Count(string(r.text), "a line\n") != lines {
+			t.Errorf("%d lines arrived as %q", lines, r.text)
+		}
+		if _, err := os.Stat(l.path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%d lines made a file: %v", lines, err)
+		}
 	}
 }
 
