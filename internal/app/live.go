@@ -112,7 +112,7 @@ func (s *Server) alertPlan() notify.Plan {
 	}
 	plan := notify.Plan{Routes: p.Alerts.Routes, Channels: map[string]notify.Channel{}}
 	for _, c := range p.Alerts.Channels {
-		settings, err := expandAll(p, c.Settings)
+		settings, err := expandAll(s.options.Layout.Project, p, c.Settings)
 		switch {
 		case err != nil:
 			plan.Channels[c.Name] = broken{fault.New(fault.Unavailable, "%w: %w", notify.ErrUnusable, err)}

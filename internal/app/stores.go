@@ -94,7 +94,7 @@ func (s *stores) ensure(ctx context.Context, p *project.Project, one project.Sto
 	if !ok {
 		return nil, fault.New(fault.Invalid, "store %s: no kind %q", one.Name, one.Kind)
 	}
-	settings, err := expandAll(p, one.Settings)
+	settings, err := expandAll(s.layout.Project, p, one.Settings)
 	if err != nil {
 		return nil, fault.New(fault.KindOf(err), "store %s: %w", one.Name, err)
 	}
@@ -121,25 +121,25 @@ func (s *stores) Close() error {
 }
 
 // expandAll replaces {secret.NAME} in settings by the secrets' values.
-func expandAll(p *project.Project, settings map[string]string) (map[string]string, error) {
+func expandAll(folder string, p *project.Project, settings map[string]string) (map[string]string, error) {
 	out := map[string]string{}
 	for name, text := range settings {
 		t, err := expr.ParseTemplate(text)
 		if err != nil {
 			return nil, fault.New(fault.Invalid, "%s: %w", name, err)
 		}
-		if out[name], err = t.Expand(expr.Values{Secret: secretOf(p)}.Resolve); err != nil {
+		if out[name], err = t.Expand(expr.Values{Secret: secretOf(folder, p)}.Resolve); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-func secretOf(p *project.Project) func(string) (string, error) {
+func secretOf(folder string, p *project.Project) func(string) (string, error) {
 	return func(name string) (string, error) {
 		for _, s := range p.Secrets {
 			if s.Name == name {
-				v, err := secret.Resolve(s.Ref)
+				v, err := secret.Resolve(folder, s.Ref)
 				if err != nil {
 					return "", fmt.Errorf("secret %s: %w", name, err)
 				}

@@ -68,7 +68,7 @@ func RunWorker(ctx context.Context, o WorkerOptions) error {
 	opened := newStores(o.Layout)
 	defer func() { _ = opened.Close() }()
 	runner := &task.Runner{
-		Installation: installation, Session: o.Session, Server: server, Code: (&codes{store: code, server: server}).get, Stores: opened,
+		Installation: installation, Session: o.Session, Folder: o.Layout.Project, Server: server, Code: (&codes{store: code, server: server}).get, Stores: opened,
 		Python: &pyenv.Preparer{Dir: filepath.Join(o.Layout.Cache(), "python")}, Work: o.Layout.Work(), Sockets: o.Layout.SessionFolder(),
 		SDK: sdk, Log: o.Log,
 	}

@@ -262,6 +262,7 @@ func (s *Server) rerun(ctx context.Context, r *http.Request, in api.RerunRequest
 		}
 		scope.Bundle = bundle
 	case "then":
+		scope.Bundle = info.FirstBundle
 	default:
 		return nil, fault.New(fault.Invalid, "code %q: write now or then", in.Code)
 	}

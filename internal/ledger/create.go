@@ -74,8 +74,8 @@ func (tx *Tx) createRun(n NewRun) error {
 	// the target decides by its own commits what that means (PROTOCOLS §4.4).
 	live := n.Kind == KindScheduled || n.Kind == KindManual
 	if err := tx.exec(`INSERT INTO run (environment, run, pipeline, bundle, kind, backfill, due_us, start_us, end_us, live, params,
-			state, open, overlap, created_by, created_us, owner)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'queued', $12, $13, $14, $15, $16)`,
+			state, open, overlap, created_by, created_us, owner, first_bundle)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'queued', $12, $13, $14, $15, $16, $4)`,
 		n.Environment, n.ID, n.Pipeline, n.Bundle, n.Kind, n.Backfill, optionalUS(n.Due), us(n.Window.Start), us(n.Window.End),
 		flag(live), string(params), len(n.Tasks), n.Overlap, n.By, us(tx.now), n.Owner); err != nil {
 		return err

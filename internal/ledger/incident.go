@@ -61,8 +61,13 @@ func (r Report) fingerprint() string {
 // the transaction of the state change (I6).
 func (tx *Tx) tell(ref run.Ref, h run.Header, e run.Tell) error {
 	kind := e.Kind
-	if kind == "task_failed" && e.Fault == fault.Refused {
-		kind = "contract_broken"
+	if kind == "task_failed" {
+		switch e.Fault {
+		case fault.Refused:
+			kind = "contract_broken"
+		case fault.CheckFailed:
+			kind = "check_failed"
+		}
 	}
 	return tx.report(Report{
 		Environment: ref.Environment, Kind: kind, Severity: "error", Pipeline: h.Pipeline, Owner: h.Owner, Task: ref.Task,

@@ -15,21 +15,22 @@ import (
 // RunInfo is a run as people ask for it.
 type RunInfo struct {
 	RunRef
-	Pipeline  string
-	Bundle    string
-	Kind      string
-	Backfill  string
-	Due       time.Time
-	Window    commit.Window
-	Params    json.RawMessage
-	State     run.State
-	Open, Bad int
-	CancelBy  string
-	CreatedBy string
-	Created   time.Time
-	Began     time.Time
-	Ended     time.Time
-	Tasks     []TaskInfo // only where one run is asked for
+	Pipeline    string
+	Bundle      string
+	FirstBundle string // the code that it began with; after a rerun with the code of now, Bundle is another
+	Kind        string
+	Backfill    string
+	Due         time.Time
+	Window      commit.Window
+	Params      json.RawMessage
+	State       run.State
+	Open, Bad   int
+	CancelBy    string
+	CreatedBy   string
+	Created     time.Time
+	Began       time.Time
+	Ended       time.Time
+	Tasks       []TaskInfo // only where one run is asked for
 }
 
 // TaskInfo is a task of a run as people ask for it.
@@ -53,7 +54,7 @@ type TaskInfo struct {
 	Waits      []Wait // windows that have not come yet
 }
 
-const runColumns = `environment, run, pipeline, bundle, kind, backfill, due_us, start_us, end_us, params, state, open, bad,
+const runColumns = `environment, run, pipeline, bundle, first_bundle, kind, backfill, due_us, start_us, end_us, params, state, open, bad,
 	cancel_by, created_by, created_us, began_us, ended_us`
 
 func scanRun(r *sql.Rows) (RunInfo, error) {
@@ -61,7 +62,7 @@ func scanRun(r *sql.Rows) (RunInfo, error) {
 	var due, began, ended sql.NullInt64
 	var start, end, created int64
 	var params string
-	err := r.Scan(&i.Environment, &i.Run, &i.Pipeline, &i.Bundle, &i.Kind, &i.Backfill, &due, &start, &end, &params, &i.State, &i.Open, &i.Bad,
+	err := r.Scan(&i.Environment, &i.Run, &i.Pipeline, &i.Bundle, &i.FirstBundle, &i.Kind, &i.Backfill, &due, &start, &end, &params, &i.State, &i.Open, &i.Bad,
 		&i.CancelBy, &i.CreatedBy, &created, &began, &ended)
 	i.Due, i.Began, i.Ended, i.Created = optionalAt(due), optionalAt(began), optionalAt(ended), at(created)
 	i.Window, i.Params = commit.Window{Start: at(start), End: at(end)}, json.RawMessage(params)
@@ -90,9 +91,12 @@ func (l *Ledger) Runs(ctx context.Context, f RunFilter) ([]RunInfo, error) {
 
 // Run returns a run with its tasks. The id may be shortened to any unique end or beginning.
 func (l *Ledger) Run(ctx context.Context, ref RunRef) (RunInfo, error) {
+	if strings.ContainsAny(ref.Run, "%_") { // they stand for anything in LIKE, and in no id
+		return RunInfo{}, fault.New(fault.NotFound, "no run %q", ref.Run)
+	}
 	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT `+runColumns+` FROM run
 		WHERE environment = $1 AND (run = $2 OR run LIKE $3 OR run LIKE $4) ORDER BY CASE WHEN run = $2 THEN 0 ELSE 1 END LIMIT 3`),
-		ref.Environment, ref.Run, likeText(ref.Run)+"%", "%"+likeText(ref.Run))
+		ref.Environment, ref.Run, ref.Run+"%", "%"+ref.Run)
 	found, err := scanAll(rows, err, scanRun)
 	switch {
 	case err != nil:
@@ -105,10 +109,6 @@ func (l *Ledger) Run(ctx context.Context, ref RunRef) (RunInfo, error) {
 	info := found[0]
 	info.Tasks, err = l.tasks(ctx, info.RunRef)
 	return info, err
-}
-
-func likeText(s string) string {
-	return strings.NewReplacer("%", "", "_", "").Replace(s)
 }
 
 func (l *Ledger) tasks(ctx context.Context, ref RunRef) ([]TaskInfo, error) {

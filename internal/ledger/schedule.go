@@ -138,7 +138,7 @@ func (tx *Tx) saveDecision(environment, pipeline string, d slot.Decision, newRun
 			return err
 		}
 	}
-	if err := tx.tellOfMissed(environment, pipeline, d.Missed); err != nil {
+	if err := tx.tellOfMissed(environment, pipeline, d.Missed, newRun); err != nil {
 		return err
 	}
 	if err := tx.exec(`UPDATE pipeline SET schedule = $3, seen_us = $4, mark_us = $5, newest_start_us = $6, newest_end_us = $7, wake_us = $8
@@ -164,7 +164,7 @@ func (tx *Tx) saveDecision(environment, pipeline string, d slot.Decision, newRun
 
 // tellOfMissed opens or extends the incident of slots that nobody ran. Each
 // belongs to it until a success covers its window.
-func (tx *Tx) tellOfMissed(environment, pipeline string, missed []slot.Slot) error {
+func (tx *Tx) tellOfMissed(environment, pipeline string, missed []slot.Slot, newRun func(slot.Slot) NewRun) error {
 	for _, s := range missed {
 		due := s.Due.UTC().Format(time.RFC3339)
 		summary := "the slot due " + due + " was missed: " + s.Reason
@@ -172,7 +172,7 @@ func (tx *Tx) tellOfMissed(environment, pipeline string, missed []slot.Slot) err
 			summary = "the slots due from " + s.First.UTC().Format(time.RFC3339) + " to " + due + " were missed: " + s.Reason
 		}
 		if err := tx.report(Report{
-			Environment: environment, Kind: "missed_slot", Severity: "warning", Pipeline: pipeline,
+			Environment: environment, Kind: "missed_slot", Severity: "warning", Pipeline: pipeline, Owner: newRun(s).Owner,
 			Run: pipeline + "@" + due, Window: s.Window, Summary: summary,
 		}); err != nil {
 			return err

@@ -1,7 +1,8 @@
 // Package secret resolves references to secrets, and holds values that cannot
 // be printed by accident.
 //
-// A reference is env:NAME or file:PATH. Values are read when they are needed,
+// A reference is env:NAME or file:PATH; a path that is not absolute begins in the
+// project's folder. Values are read when they are needed,
 // never stored, and given only by Reveal. Masker takes known values out of
 // streams of bytes.
 package secret
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
@@ -38,8 +40,8 @@ func (v Value) LogValue() slog.Value { return slog.StringValue(hidden) }
 // MarshalText keeps the value out of JSON and every other text form.
 func (v Value) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
-// Resolve reads the secret that a reference names.
-func Resolve(ref string) (Value, error) {
+// Resolve reads the secret that a reference of the project in a folder names.
+func Resolve(folder, ref string) (Value, error) {
 	kind, name, ok := strings.Cut(ref, ":")
 	if !ok || name == "" {
 		return Value{}, fault.New(fault.Invalid, "%q is no reference to a secret; write env:NAME or file:PATH", ref)
@@ -52,6 +54,9 @@ func Resolve(ref string) (Value, error) {
 		}
 		return Value{text}, nil
 	case "file":
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(folder, name)
+		}
 		info, err := os.Stat(name)
 		if err != nil {
 			return Value{}, fault.New(fault.Invalid, "read a secret: %w", err)

@@ -43,13 +43,13 @@ func TestReferences(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("TIDEMILL_TEST_SECRET", "from the environment")
-	for ref, want := range map[string]string{"env:TIDEMILL_TEST_SECRET": "from the environment", "file:" + file: "from a file"} {
-		if v, err := secret.Resolve(ref); err != nil || v.Reveal() != want {
+	for ref, want := range map[string]string{"env:TIDEMILL_TEST_SECRET": "from the environment", "file:" + file: "from a file", "file:dsn": "from a file"} {
+		if v, err := secret.Resolve(filepath.Dir(file), ref); err != nil || v.Reveal() != want {
 			t.Errorf("%s: %q, %v", ref, v.Reveal(), err)
 		}
 	}
 	for _, ref := range []string{"", "plain", "env:", "env:TIDEMILL_NOT_SET", "file:/nowhere/at/all", "vault:x"} {
-		if _, err := secret.Resolve(ref); err == nil {
+		if _, err := secret.Resolve(filepath.Dir(file), ref); err == nil {
 			t.Errorf("%q resolves", ref)
 		}
 	}

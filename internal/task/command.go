@@ -121,7 +121,7 @@ func (a *attempt) launch(ctx context.Context, s *session.Session, args, env []st
 	a.result.Completion = said.Completion
 	a.result.Completion.Models, a.result.Completion.Read = models, read
 	if len(broken) > 0 {
-		return fault.New(fault.Refused, "check failed: %s", strings.Join(broken, "; "))
+		return fault.New(fault.CheckFailed, "check failed: %s", strings.Join(broken, "; "))
 	}
 	return nil
 }

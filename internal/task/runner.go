@@ -71,6 +71,7 @@ type Stores interface {
 type Runner struct {
 	Installation string
 	Session      string
+	Folder       string // of the project
 	Server       *worker.Client
 	Code         func(ctx context.Context, hash string) (*Code, error)
 	Stores       Stores
@@ -183,7 +184,7 @@ const replayRun = "replay"
 
 // perform does what the task's kind says.
 func (a *attempt) perform(ctx context.Context) error {
-	a.log.note("%s %s/%s, attempt %d of run %s, window %s", a.task.Kind, a.grant.Pipeline, a.grant.Task, a.grant.Attempt, a.grant.Run, a.grant.Window)
+	a.log.note("%s %s/%s, attempt %d of run %s, window %s", a.task.Kind, a.grant.Pipeline, a.grant.Task, a.grant.Attempt, a.grant.Run, a.grant.Window.Text(a.zone))
 	if a.grant.Kind == replayRun {
 		return a.replay(ctx)
 	}
@@ -413,7 +414,7 @@ func (a *attempt) values() expr.Values {
 func (a *attempt) secret(name string) (string, error) {
 	for _, s := range a.code.Project.Secrets {
 		if s.Name == name {
-			v, err := secret.Resolve(s.Ref)
+			v, err := secret.Resolve(a.Folder, s.Ref)
 			if err != nil {
 				return "", fmt.Errorf("secret %s: %w", name, err)
 			}

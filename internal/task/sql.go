@@ -51,7 +51,7 @@ func (a *attempt) check(ctx context.Context) error {
 		a.log.note("check %s %s: %s, wanted %s", r.Name, word, result.Observed, result.Expected)
 	}
 	if len(broken) > 0 {
-		return fault.New(fault.Refused, "%s: %s", c.Table, strings.Join(broken, "; "))
+		return fault.New(fault.CheckFailed, "%s: %s", c.Table, strings.Join(broken, "; "))
 	}
 	return nil
 }

@@ -39,6 +39,19 @@ func TestAWindowIsSaidAsPeopleReadItInItsZone(t *testing.T) {
 	}
 }
 
+func TestALocalTimeKeepsItsFraction(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"2026-01-05T06:00:00.5":        "2026-01-05T06:00:00.5Z",
+		"2026-01-05T06:00:00.1234567":  "2026-01-05T06:00:00.123456Z",
+		"2026-01-05T06:00:00.1234567Z": "2026-01-05T06:00:00.123456Z",
+	} {
+		if got, err := calendar.ParseMoment(text, time.UTC); err != nil || got.Format(time.RFC3339Nano) != want {
+			t.Errorf("%s is %s (%v), want %s", text, got.Format(time.RFC3339Nano), err, want)
+		}
+	}
+}
+
 func TestWhatIsWrongWithATypedTextIsOneSentenceWithItsRemedy(t *testing.T) {
 	t.Parallel()
 	_, err := calendar.ParseCron("61 2 * * *", time.UTC)

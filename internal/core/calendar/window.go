@@ -90,7 +90,8 @@ func parseMoment(text string, offset int, zone *time.Location) (moment time.Time
 	}
 	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05"} {
 		if wall, err := time.Parse(layout, text); err == nil {
-			return instant(reached(orUTC(zone), wall.Unix())), false, nil
+			fraction := time.Duration(wall.Nanosecond()).Truncate(time.Microsecond)
+			return instant(reached(orUTC(zone), wall.Unix())).Add(fraction), false, nil
 		}
 	}
 	if moment, err := time.Parse(time.RFC3339, text); err == nil {

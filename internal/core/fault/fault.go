@@ -16,20 +16,21 @@ type Kind string
 
 // The closed set of kinds.
 const (
-	Invalid     Kind = "invalid"     // the author: fix the file or the request
-	Failed      Kind = "failed"      // the author: the user's code failed
-	Refused     Kind = "refused"     // the producer: the user's data broke a contract or a check
-	TimedOut    Kind = "timed_out"   // the author: the attempt ran longer than its timeout
-	OutOfMemory Kind = "oom"         // the author: the attempt needed more memory than it was given
-	Cancelled   Kind = "cancelled"   // nobody: somebody asked for it
-	Denied      Kind = "denied"      // the caller: it lacks the right
-	NotFound    Kind = "not_found"   // the caller: the named thing does not exist
-	Conflict    Kind = "conflict"    // the caller: the thing changed or is held by another
-	Busy        Kind = "busy"        // nobody: try again later
-	Unavailable Kind = "unavailable" // the operator: a server, worker or store cannot be reached
-	Lost        Kind = "lost"        // nobody: our machinery died; run again, costs the user no retry
-	Unknown     Kind = "unknown"     // nobody yet: the outcome is not known; look it up, never repeat blindly
-	Internal    Kind = "internal"    // us: a bug
+	Invalid     Kind = "invalid"      // the author: fix the file or the request
+	Failed      Kind = "failed"       // the author: the user's code failed
+	Refused     Kind = "refused"      // the producer: the user's data broke a contract or a check
+	CheckFailed Kind = "check_failed" // the producer: a check that a user wrote came out wrong
+	TimedOut    Kind = "timed_out"    // the author: the attempt ran longer than its timeout
+	OutOfMemory Kind = "oom"          // the author: the attempt needed more memory than it was given
+	Cancelled   Kind = "cancelled"    // nobody: somebody asked for it
+	Denied      Kind = "denied"       // the caller: it lacks the right
+	NotFound    Kind = "not_found"    // the caller: the named thing does not exist
+	Conflict    Kind = "conflict"     // the caller: the thing changed or is held by another
+	Busy        Kind = "busy"         // nobody: try again later
+	Unavailable Kind = "unavailable"  // the operator: a server, worker or store cannot be reached
+	Lost        Kind = "lost"         // nobody: our machinery died; run again, costs the user no retry
+	Unknown     Kind = "unknown"      // nobody yet: the outcome is not known; look it up, never repeat blindly
+	Internal    Kind = "internal"     // us: a bug
 )
 
 // Exit codes of the command line. 8 (changes pending) is no error.
@@ -56,6 +57,7 @@ var consequences = map[Kind]consequence{
 	Invalid:     {ExitUsage, 400, false, true},
 	Failed:      {ExitFailed, 500, true, true},
 	Refused:     {ExitCheck, 422, false, true},
+	CheckFailed: {ExitCheck, 422, false, true},
 	TimedOut:    {ExitFailed, 504, true, true},
 	OutOfMemory: {ExitFailed, 500, true, true},
 	Cancelled:   {ExitFailed, 499, false, false},

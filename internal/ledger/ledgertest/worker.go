@@ -164,7 +164,7 @@ func reruns(t *testing.T, b *bundle) {
 }
 
 func kinds(t *testing.T, b *bundle) {
-	for kind, want := range map[fault.Kind]string{fault.Refused: "contract_broken", fault.NotFound: "task_failed", fault.Failed: "task_failed"} {
+	for kind, want := range map[fault.Kind]string{fault.Refused: "contract_broken", fault.CheckFailed: "check_failed", fault.NotFound: "task_failed", fault.Failed: "task_failed"} {
 		name := string(kind)
 		b.create(name, ledger.NewRun{Pipeline: name}, ledger.NewTask{Name: "a"})
 		g := b.one("s1")
