@@ -17,6 +17,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/run"
 	"github.com/tidemill/tidemill/internal/ledger"
+	"github.com/tidemill/tidemill/internal/ledger/history"
 )
 
 // Client speaks to the server of a project over its unix socket.
@@ -231,7 +232,7 @@ func (c *Client) Door(ctx context.Context, path string, in any) (io.ReadCloser, 
 }
 
 // VerifyHistory holds the history and the stores' receipts against the invariants.
-func (c *Client) VerifyHistory(ctx context.Context) (out []ledger.Finding, err error) {
+func (c *Client) VerifyHistory(ctx context.Context) (out []history.Finding, err error) {
 	return out, c.call(ctx, http.MethodGet, "/api/v1/verify-history", nil, &out)
 }
 

@@ -24,13 +24,6 @@ const (
 	packageLimit = 3000
 )
 
-// oversized are packages that are above the limit today, with what is to come
-// of them. A package leaves the list with the change that makes it small.
-var oversized = map[string]string{
-	"store/duckdb": "the warehouse does staging, checks, publishing and digests; it is to be cut by what it does",
-	"source":       "tasks of all kinds are resolved here; a few lines are to move to source/file",
-}
-
 // readMap returns the packages of the map with what each may import.
 func readMap(t *testing.T) map[string][]string {
 	t.Helper()
@@ -141,13 +134,8 @@ func TestNoPackageIsTooLargeToReadInOneSitting(t *testing.T) {
 		lines[f.pkg] += f.lines
 	}
 	for _, pkg := range slices.Sorted(maps.Keys(lines)) {
-		if _, known := oversized[pkg]; lines[pkg] > packageLimit && !known {
+		if lines[pkg] > packageLimit {
 			t.Errorf("%s has %d lines, the limit is %d", pkg, lines[pkg], packageLimit)
-		}
-	}
-	for pkg, reason := range oversized {
-		if lines[pkg] <= packageLimit {
-			t.Errorf("%s has %d lines now: take it off the list of large packages (%s)", pkg, lines[pkg], reason)
 		}
 	}
 }

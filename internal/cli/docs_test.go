@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/tidemill/tidemill/internal/cli"
+	"github.com/tidemill/tidemill/internal/testserver"
 )
 
 // demo is the folder of a flights example that has run to its end. Without it,
@@ -84,6 +85,11 @@ func readPage(t *testing.T, page string) []step {
 	if err != nil {
 		t.Fatal(err)
 	}
+	port, err := testserver.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content = bytes.ReplaceAll(content, []byte(documentedPort), []byte(strconv.Itoa(port)))
 	var out []step
 	file, exit, fence := "", 0, ""
 	first := 0 // the block's first step
@@ -120,6 +126,10 @@ func readPage(t *testing.T, page string) []step {
 	}
 	return out
 }
+
+// documentedPort is where the pages have a receiver of alerts listen; a reader
+// whose machine uses it already takes another.
+const documentedPort = "8099"
 
 // reader follows a page, in a folder of its own.
 type reader struct {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/api"
 	"github.com/tidemill/tidemill/internal/core/run"
-	"github.com/tidemill/tidemill/internal/ledger"
+	"github.com/tidemill/tidemill/internal/ledger/history"
 )
 
 const days = 24
@@ -89,7 +89,7 @@ func TestTablesAreTheSameHoweverOftenSomethingIsKilled(t *testing.T) {
 	if d := cmp.Diff(want, f.digests(tables...)); d != "" {
 		t.Errorf("tables differ from those of an undisturbed run:\n%s", d)
 	}
-	for _, finding := range ask[[]ledger.Finding](f, "verify-history") {
+	for _, finding := range ask[[]history.Finding](f, "verify-history") {
 		if finding.Count > 0 || finding.Checked == 0 && finding.Invariant != "I1" && finding.Invariant != "I6" {
 			t.Errorf("%s (%s): %d checked, %d violations: %v", finding.Invariant, finding.Statement, finding.Checked, finding.Count, finding.Violations)
 		}

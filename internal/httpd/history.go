@@ -16,6 +16,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/run"
 	"github.com/tidemill/tidemill/internal/ledger"
+	"github.com/tidemill/tidemill/internal/ledger/history"
 )
 
 func (s *Server) historyRoutes(mux *http.ServeMux) {
@@ -41,16 +42,16 @@ func (s *Server) prune(ctx context.Context, r *http.Request) (ledger.Pruned, err
 
 // verifyHistory holds the event history against the invariants, and the stores'
 // receipts against the history.
-func (s *Server) verifyHistory(ctx context.Context, _ *http.Request) ([]ledger.Finding, error) {
-	findings, err := s.Ledger.VerifyHistory(ctx, s.Environment)
+func (s *Server) verifyHistory(ctx context.Context, _ *http.Request) ([]history.Finding, error) {
+	findings, err := history.Verify(ctx, s.Ledger, s.Environment)
 	if err != nil {
 		return nil, err
 	}
-	receipts, err := s.Ledger.Receipts(ctx, s.Environment)
+	receipts, err := history.Receipts(ctx, s.Ledger, s.Environment)
 	if err != nil {
 		return nil, err
 	}
-	stores := ledger.Finding{Invariant: "I7", Statement: "every receipt of the history lies in its store, word for word where it matters"}
+	stores := history.Finding{Invariant: "I7", Statement: "every receipt of the history lies in its store, word for word where it matters"}
 	byStore := map[string][]commit.Receipt{}
 	for _, r := range receipts {
 		if len(r.Tables) > 0 && r.Tables[0].Seq > 0 {
@@ -65,7 +66,7 @@ func (s *Server) verifyHistory(ctx context.Context, _ *http.Request) ([]ledger.F
 	return append(findings, stores), nil
 }
 
-func (s *Server) verifyStore(ctx context.Context, name string, list []commit.Receipt, f *ledger.Finding) error {
+func (s *Server) verifyStore(ctx context.Context, name string, list []commit.Receipt, f *history.Finding) error {
 	_, bundle := s.Catalog.Live()
 	const part = 500
 	for len(list) > 0 {

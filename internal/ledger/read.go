@@ -54,6 +54,14 @@ type TaskInfo struct {
 	Waits      []Wait // windows that have not come yet
 }
 
+// Each runs a SELECT over the ledger's own tables, for those who judge the
+// history as a whole, and hands over row after row.
+func (l *Ledger) Each(ctx context.Context, query string, take func(*sql.Rows) error, args ...any) error {
+	rows, err := l.reader.QueryContext(ctx, l.engine.text(query), args...)
+	_, err = scanAll(rows, err, func(r *sql.Rows) (struct{}, error) { return struct{}{}, take(r) })
+	return err
+}
+
 const runColumns = `environment, run, pipeline, bundle, first_bundle, kind, backfill, due_us, start_us, end_us, params, state, open, bad,
 	cancel_by, created_by, created_us, began_us, ended_us`
 

@@ -8,6 +8,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/graph"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/condition"
 )
 
 // order draws the arrows between tasks and refuses cycles.
@@ -80,15 +81,15 @@ func (v *version) arrowsOf(t *task, arrow func(from, to string, at problem.Place
 	if !common.When.Given {
 		return
 	}
-	for _, m := range taskNames(common.When.V) {
-		at := common.When.Node.At(m.offset)
+	for _, m := range condition.TaskNames(common.When.V) {
+		at := common.When.Node.At(m.Offset)
 		switch {
-		case !names[m.name]:
-			t.fail(v, problem.UnknownTask, at, suggest(m.name, known, "when: sees tasks of the same pipeline"), "the pipeline %s has no task %q", t.pipeline.name, m.name)
-		case m.name == t.out.Name:
+		case !names[m.Name]:
+			t.fail(v, problem.UnknownTask, at, suggest(m.Name, known, "when: sees tasks of the same pipeline"), "the pipeline %s has no task %q", t.pipeline.name, m.Name)
+		case m.Name == t.out.Name:
 			t.fail(v, problem.Cycle, at, "remove it", "the task waits for itself")
 		default:
-			arrow(t.pipeline.name+"/"+m.name, t.id, at)
+			arrow(t.pipeline.name+"/"+m.Name, t.id, at)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/expr"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/condition"
 	"github.com/tidemill/tidemill/internal/source/file"
 	"github.com/tidemill/tidemill/internal/source/folder"
 	"github.com/tidemill/tidemill/internal/source/form"
@@ -129,7 +129,7 @@ func (v *version) projectAlerts() {
 	for i, r := range v.top.Alerts.Routes {
 		route := project.Route{When: r.When.V, To: []string{}, Repeat: r.Repeat.V, Place: r.Place}
 		if r.When.Given {
-			v.refuse(condition(expr.ScopeRoute, r.When)...)
+			v.refuse(condition.Check(expr.ScopeRoute, r.When)...)
 		} else if i < len(v.top.Alerts.Routes)-1 && r.Given {
 			p := problem.New(problem.BadValue, r.Place, "give it a when:, or make it the last one", "a route without when: takes every incident, so the routes behind it have no effect")
 			p.Severity = problem.SeverityWarning
@@ -143,23 +143,6 @@ func (v *version) projectAlerts() {
 		}
 		v.out.Alerts.Routes = append(v.out.Alerts.Routes, route)
 	}
-}
-
-// condition compiles a CEL expression.
-func condition(scope expr.Scope, text form.Text, metrics ...string) problem.List {
-	if !text.Given {
-		return nil
-	}
-	if _, err := compileCEL(scope, text.V, metrics...); err != nil {
-		at := text.Place
-		var s *expr.SyntaxError
-		if errors.As(err, &s) {
-			at = text.Node.At(s.Offset)
-		}
-		message, remedy := explainCEL(err.Error())
-		return problem.List{problem.New(problem.BadCEL, at, remedy, "%s", message)}
-	}
-	return nil
 }
 
 // trial are values with which every well-formed reference can be resolved.

@@ -12,6 +12,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/expr"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/condition"
 	"github.com/tidemill/tidemill/internal/source/file"
 	"github.com/tidemill/tidemill/internal/source/form"
 )
@@ -34,8 +35,8 @@ func (v *version) buildTask(t *task) {
 	v.taskParams(t)
 	v.taskSecrets(t)
 	t.out.After = texts(in.Common.After)
-	v.fail([]string{t.pipeline.name}, condition(expr.ScopeWhen, in.Common.When)...)
-	v.fail([]string{t.pipeline.name}, condition(expr.ScopeRetryIf, in.Common.RetryIf)...)
+	v.fail([]string{t.pipeline.name}, condition.Check(expr.ScopeWhen, in.Common.When)...)
+	v.fail([]string{t.pipeline.name}, condition.Check(expr.ScopeRetryIf, in.Common.RetryIf)...)
 	if r := in.Common.RetryIf; r.Given && t.out.Retries == 0 {
 		p := problem.New(problem.BadSetting, r.Place, "write retries: 3, or what suits the task", "retry_if decides nothing: retries is 0, so no failure is tried again")
 		p.Severity = problem.SeverityWarning
@@ -128,10 +129,10 @@ func (v *version) buildPython(t *task) {
 	for _, one := range in.Promote {
 		metrics, err := expr.Identifiers(one.Item.V)
 		if err != nil {
-			v.fail([]string{t.pipeline.name}, condition(expr.ScopePromote, one.Item)...)
+			v.fail([]string{t.pipeline.name}, condition.Check(expr.ScopePromote, one.Item)...)
 			continue
 		}
-		v.fail([]string{t.pipeline.name}, condition(expr.ScopePromote, one.Item, metrics...)...)
+		v.fail([]string{t.pipeline.name}, condition.Check(expr.ScopePromote, one.Item, metrics...)...)
 		out.Promote[one.Key.V] = one.Item.V
 	}
 	t.out.Python = out

@@ -112,7 +112,7 @@ func start() (*Postgres, error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	p.Port, err = freePort()
+	p.Port, err = FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,8 @@ func credentials(dir string) (*syscall.Credential, error) {
 	return nil, fmt.Errorf("root cannot run PostgreSQL, and there is neither a user postgres nor nobody")
 }
 
-func freePort() (int, error) {
+// FreePort finds a TCP port of this machine that nobody listens on.
+func FreePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
 	if err != nil {
 		return 0, err

@@ -16,6 +16,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/run"
 	"github.com/tidemill/tidemill/internal/core/slot"
 	"github.com/tidemill/tidemill/internal/ledger"
+	"github.com/tidemill/tidemill/internal/ledger/history"
 )
 
 // pruned are the statements about history that leaves.
@@ -97,7 +98,7 @@ func pruneOld(t *testing.T, b *bundle) {
 			t.Errorf("attempts of %s: %v, %v", id, attempts, err)
 		}
 	}
-	findings, err := b.VerifyHistory(t.Context(), environment)
+	findings, err := history.Verify(t.Context(), b.Ledger, environment)
 	if err != nil || findings[1].Checked != 8 {
 		t.Errorf("%d events are left, %v; want the 8 of the young run", findings[1].Checked, err)
 	}

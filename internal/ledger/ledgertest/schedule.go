@@ -11,6 +11,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/run"
 	"github.com/tidemill/tidemill/internal/core/slot"
 	"github.com/tidemill/tidemill/internal/ledger"
+	"github.com/tidemill/tidemill/internal/ledger/history"
 )
 
 // scheduled are the statements about slots (PROTOCOLS §1).
@@ -153,7 +154,7 @@ func missed(t *testing.T, b *bundle) {
 // clean holds the history against the invariants.
 func (b *bundle) clean() {
 	b.t.Helper()
-	findings, err := b.VerifyHistory(b.t.Context(), environment)
+	findings, err := history.Verify(b.t.Context(), b.Ledger, environment)
 	if err != nil {
 		b.t.Fatal(err)
 	}

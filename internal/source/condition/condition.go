@@ -1,11 +1,16 @@
-package source
+// Package condition compiles the CEL of project files, once for each text, and
+// finds the tasks that a when: names.
+package condition
 
 import (
+	"errors"
 	"regexp"
 	"strings"
 	"sync"
 
 	"github.com/tidemill/tidemill/internal/core/expr"
+	"github.com/tidemill/tidemill/internal/core/problem"
+	"github.com/tidemill/tidemill/internal/source/form"
 )
 
 // compiled remembers conditions: making an environment of CEL costs far more than a task file.
@@ -16,7 +21,24 @@ type compiledKey struct {
 	text, metrics string
 }
 
-func compileCEL(scope expr.Scope, text string, metrics ...string) (*expr.Condition, error) {
+// Check compiles the condition of a project file.
+func Check(scope expr.Scope, text form.Text, metrics ...string) problem.List {
+	if !text.Given {
+		return nil
+	}
+	if _, err := compile(scope, text.V, metrics...); err != nil {
+		at := text.Place
+		var s *expr.SyntaxError
+		if errors.As(err, &s) {
+			at = text.Node.At(s.Offset)
+		}
+		message, remedy := explain(err.Error())
+		return problem.List{problem.New(problem.BadCEL, at, remedy, "%s", message)}
+	}
+	return nil
+}
+
+func compile(scope expr.Scope, text string, metrics ...string) (*expr.Condition, error) {
 	key := compiledKey{scope, text, strings.Join(metrics, ",")}
 	if c, ok := compiled.Load(key); ok {
 		return c.(*expr.Condition), nil
@@ -29,10 +51,10 @@ func compileCEL(scope expr.Scope, text string, metrics ...string) (*expr.Conditi
 	return c, nil
 }
 
-// taskName is a task that a when: names, with its offset.
-type taskName struct {
-	name   string
-	offset int
+// TaskName is a task that a when: names, with its offset.
+type TaskName struct {
+	Name   string
+	Offset int
 }
 
 var (
@@ -40,23 +62,23 @@ var (
 	taskIndex  = regexp.MustCompile(`\btask\[\s*['"]([^'"]*)['"]\s*\]`)
 )
 
-// taskNames returns the tasks that a when: names: task.NAME and task['NAME'].
+// TaskNames returns the tasks that a when: names: task.NAME and task['NAME'].
 // Macros such as task.all(…) are no names.
-func taskNames(text string) []taskName {
-	var out []taskName
+func TaskNames(text string) []TaskName {
+	var out []TaskName
 	for _, m := range taskMember.FindAllStringSubmatchIndex(text, -1) {
 		if m[4] == m[5] {
-			out = append(out, taskName{text[m[2]:m[3]], m[2]})
+			out = append(out, TaskName{text[m[2]:m[3]], m[2]})
 		}
 	}
 	for _, m := range taskIndex.FindAllStringSubmatchIndex(text, -1) {
-		out = append(out, taskName{text[m[2]:m[3]], m[2]})
+		out = append(out, TaskName{text[m[2]:m[3]], m[2]})
 	}
 	return out
 }
 
-// explainCEL puts the words of CEL's parser into ours.
-func explainCEL(message string) (text, remedy string) {
+// explain puts the words of CEL's parser into ours.
+func explain(message string) (text, remedy string) {
 	message, syntax := strings.CutPrefix(message, "Syntax error: ")
 	if !syntax {
 		return message, ""

@@ -1,12 +1,16 @@
-package ledger
+// Package history holds the events of a ledger against the invariants that it
+// can show (reliability I1 to I6). It reads, and changes nothing.
+package history
 
 import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/run"
+	"github.com/tidemill/tidemill/internal/ledger"
 )
 
 // Finding is the verdict on one invariant of the history.
@@ -26,45 +30,43 @@ func (f *Finding) Add(format string, args ...any) {
 	}
 }
 
-// VerifyHistory reads the event history of an environment and states each
-// invariant that it can show (reliability I1 to I6).
-func (l *Ledger) VerifyHistory(ctx context.Context, environment string) ([]Finding, error) {
+// Verify reads the event history of an environment and states each invariant
+// that it can show.
+func Verify(ctx context.Context, l *ledger.Ledger, environment string) ([]Finding, error) {
 	slots := Finding{Invariant: "I1", Statement: "a slot has at most one run"}
-	if err := l.verifySlots(ctx, environment, &slots); err != nil {
+	if err := verifySlots(ctx, l, environment, &slots); err != nil {
 		return nil, err
 	}
 	stale := Finding{Invariant: "I2", Statement: "an attempt's event counts only under the newest epoch"}
 	numbers := Finding{Invariant: "I3", Statement: "attempt numbers grow by one per start"}
 	final := Finding{Invariant: "I4", Statement: "an ended task changes only by a rerun or a person's word"}
-	if err := l.verifyEvents(ctx, environment, &stale, &numbers, &final); err != nil {
+	if err := verifyEvents(ctx, l, environment, &stale, &numbers, &final); err != nil {
 		return nil, err
 	}
 	success := Finding{Invariant: "I5", Statement: "what succeeded has a receipt for every table, and its evidence adds up"}
-	if err := l.verifySuccess(ctx, environment, &success); err != nil {
+	if err := verifySuccess(ctx, l, environment, &success); err != nil {
 		return nil, err
 	}
 	alerts := Finding{Invariant: "I6", Statement: "every incident was put into the outbox when it opened, and again when it was resolved"}
-	if err := l.verifyAlerts(ctx, environment, &alerts); err != nil {
+	if err := verifyAlerts(ctx, l, environment, &alerts); err != nil {
 		return nil, err
 	}
 	return []Finding{slots, stale, numbers, final, success, alerts}, nil
 }
 
-func (l *Ledger) verifySlots(ctx context.Context, environment string, f *Finding) error {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT pipeline, due_us, count(*) FROM run
-		WHERE environment = $1 AND kind = 'scheduled' AND due_us IS NOT NULL GROUP BY pipeline, due_us ORDER BY pipeline, due_us`), environment)
-	_, err = scanAll(rows, err, func(r *sql.Rows) (struct{}, error) {
+func verifySlots(ctx context.Context, l *ledger.Ledger, environment string, f *Finding) error {
+	return l.Each(ctx, `SELECT pipeline, due_us, count(*) FROM run
+		WHERE environment = $1 AND kind = 'scheduled' AND due_us IS NOT NULL GROUP BY pipeline, due_us ORDER BY pipeline, due_us`, func(r *sql.Rows) error {
 		var pipeline string
 		var due int64
 		var n int
 		err := r.Scan(&pipeline, &due, &n)
 		f.Checked++
 		if n > 1 {
-			f.Add("%s has %d runs for the slot due %s", pipeline, n, at(due))
+			f.Add("%s has %d runs for the slot due %s", pipeline, n, time.UnixMicro(due).UTC())
 		}
-		return struct{}{}, err
-	})
-	return err
+		return err
+	}, environment)
 }
 
 // historyOf follows one task through its events.
@@ -74,17 +76,16 @@ type historyOf struct {
 	state   run.TaskState
 }
 
-func (l *Ledger) verifyEvents(ctx context.Context, environment string, stale, numbers, final *Finding) error {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT seq, run, task, idx, attempt, epoch, name, was, became FROM event WHERE environment = $1 ORDER BY seq`), environment)
+func verifyEvents(ctx context.Context, l *ledger.Ledger, environment string, stale, numbers, final *Finding) error {
 	tasks := map[run.Ref]historyOf{}
-	_, err = scanAll(rows, err, func(r *sql.Rows) (struct{}, error) {
+	return l.Each(ctx, `SELECT seq, run, task, idx, attempt, epoch, name, was, became FROM event WHERE environment = $1 ORDER BY seq`, func(r *sql.Rows) error {
 		ref := run.Ref{Environment: environment}
 		var seq, epoch int64
 		var attempt int
 		var name string
 		var was, became run.TaskState
 		if err := r.Scan(&seq, &ref.Run, &ref.Task, &ref.Index, &attempt, &epoch, &name, &was, &became); err != nil {
-			return struct{}{}, err
+			return err
 		}
 		before, known := tasks[ref]
 		stale.Checked++
@@ -106,13 +107,12 @@ func (l *Ledger) verifyEvents(ctx context.Context, environment string, stale, nu
 			final.Add("event %d (%s of %s) changes the ended state %s to %s", seq, name, ref, was, became)
 		}
 		tasks[ref] = historyOf{epoch, attempt, became}
-		return struct{}{}, nil
-	})
-	return err
+		return nil
+	}, environment)
 }
 
-func (l *Ledger) verifySuccess(ctx context.Context, environment string, f *Finding) error {
-	attempts, err := l.allAttempts(ctx, environment)
+func verifySuccess(ctx context.Context, l *ledger.Ledger, environment string, f *Finding) error {
+	attempts, err := successes(ctx, l, environment)
 	if err != nil {
 		return err
 	}
@@ -126,28 +126,31 @@ func (l *Ledger) verifySuccess(ctx context.Context, environment string, f *Findi
 			}
 		}
 	}
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT t.run, t.task FROM task t WHERE t.environment = $1 AND t.state = 'succeeded'
+	return l.Each(ctx, `SELECT t.run, t.task FROM task t WHERE t.environment = $1 AND t.state = 'succeeded'
 		AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.environment = t.environment AND a.run = t.run AND a.task = t.task AND a.idx = t.idx
-			AND (a.state = 'succeeded' OR a.state = 'lost' OR a.state = 'cancelled'))`), environment)
-	_, err = scanAll(rows, err, func(r *sql.Rows) (struct{}, error) {
+			AND (a.state = 'succeeded' OR a.state = 'lost' OR a.state = 'cancelled'))`, func(r *sql.Rows) error {
 		var id, task string
 		err := r.Scan(&id, &task)
 		f.Add("%s/%s succeeded without an attempt", id, task)
-		return struct{}{}, err
-	})
-	return err
+		return err
+	}, environment)
 }
 
-// allAttempts lists the successful attempts of an environment.
-func (l *Ledger) allAttempts(ctx context.Context, environment string) ([]AttemptInfo, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT DISTINCT run FROM attempt WHERE environment = $1 AND state = 'succeeded' ORDER BY run`), environment)
-	runs, err := scanAll(rows, err, scanText)
+// successes lists the successful attempts of an environment.
+func successes(ctx context.Context, l *ledger.Ledger, environment string) ([]ledger.AttemptInfo, error) {
+	var runs []string
+	err := l.Each(ctx, `SELECT DISTINCT run FROM attempt WHERE environment = $1 AND state = 'succeeded' ORDER BY run`, func(r *sql.Rows) error {
+		var id string
+		err := r.Scan(&id)
+		runs = append(runs, id)
+		return err
+	}, environment)
 	if err != nil {
 		return nil, err
 	}
-	var out []AttemptInfo
+	var out []ledger.AttemptInfo
 	for _, id := range runs {
-		list, err := l.Attempts(ctx, RunRef{environment, id}, "")
+		list, err := l.Attempts(ctx, ledger.RunRef{Environment: environment, Run: id}, "")
 		if err != nil {
 			return nil, err
 		}
@@ -161,8 +164,8 @@ func (l *Ledger) allAttempts(ctx context.Context, environment string) ([]Attempt
 }
 
 // Receipts lists the receipts that the history names, to be held against the stores.
-func (l *Ledger) Receipts(ctx context.Context, environment string) ([]commit.Receipt, error) {
-	attempts, err := l.allAttempts(ctx, environment)
+func Receipts(ctx context.Context, l *ledger.Ledger, environment string) ([]commit.Receipt, error) {
+	attempts, err := successes(ctx, l, environment)
 	var out []commit.Receipt
 	for _, a := range attempts {
 		out = append(out, a.Result.Receipts...)
@@ -170,12 +173,11 @@ func (l *Ledger) Receipts(ctx context.Context, environment string) ([]commit.Rec
 	return out, err
 }
 
-func (l *Ledger) verifyAlerts(ctx context.Context, environment string, f *Finding) error {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT i.incident, i.state,
+func verifyAlerts(ctx context.Context, l *ledger.Ledger, environment string, f *Finding) error {
+	return l.Each(ctx, `SELECT i.incident, i.state,
 			(SELECT count(*) FROM outbox o WHERE o.incident = i.incident AND o.action = 'firing' AND o.channel = ''),
 			(SELECT count(*) FROM outbox o WHERE o.incident = i.incident AND o.action = 'resolved' AND o.channel = '')
-		FROM incident i WHERE i.environment = $1`), environment)
-	_, err = scanAll(rows, err, func(r *sql.Rows) (struct{}, error) {
+		FROM incident i WHERE i.environment = $1`, func(r *sql.Rows) error {
 		var id, state string
 		var firing, resolved int
 		err := r.Scan(&id, &state, &firing, &resolved)
@@ -187,7 +189,6 @@ func (l *Ledger) verifyAlerts(ctx context.Context, environment string, f *Findin
 		if firing != 1 || resolved != wanted {
 			f.Add("incident %s (%s) has %d messages for its opening and %d for its end", id, state, firing, resolved)
 		}
-		return struct{}{}, err
-	})
-	return err
+		return err
+	}, environment)
 }
