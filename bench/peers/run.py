@@ -2,7 +2,7 @@
 
 A chain of 40 and a fan-out of 200 `/bin/true`: Airflow (LocalExecutor, PostgreSQL),
 Dagster (its multiprocess executor; the chain alone), Tidemill. A CSV file of a million
-rows into DuckDB: dlt, Tidemill with a contract of ten rules and without.
+rows into DuckDB: dlt, Tidemill with a contract of nine rules and without.
 The tools take turns, so that a busy moment harms all of them. Airflow's figure is
 its own record of the run, from its start to its end, with every service warm;
 those of the others are whole commands, from nothing to the end of the process.
@@ -228,7 +228,7 @@ def main(tidemill, cache, runs="3"):
         bare, checked = loads(work / "bare", file, False), loads(work / "checked", file, True)
         table(f"CSV of 1,000,000 rows, {file.stat().st_size / 1e6:.0f} MB, into DuckDB", {
             "Tidemill, no contract": lambda _: command(tidemill, "--dir", bare, "run", "bench"),
-            "Tidemill, contract of ten rules": lambda _: command(tidemill, "--dir", checked, "run", "bench"),
+            "Tidemill, contract of nine rules": lambda _: command(tidemill, "--dir", checked, "run", "bench"),
             "dlt 1.31.0, Arrow": lambda _: command(bins["dlt"] / "python", HERE / "dlt_load.py", file, work),
         }, runs)
 
