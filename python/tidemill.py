@@ -2,8 +2,6 @@
 
 A task is a function whose first argument is the run::
 
-    import tidemill
-
     def train(run, rounds: int = 200):
         ts = run.training_set("delay", until=run.window.end)
         ...
@@ -16,6 +14,7 @@ Rows come as Arrow where pyarrow is installed, else as CSV with a typed header.
 
 from __future__ import annotations
 
+import atexit
 import base64
 import contextlib
 import csv
@@ -25,10 +24,13 @@ import http.client
 import importlib.util
 import inspect
 import io
+import itertools
 import json
 import math
 import os
+import shutil
 import socket
+import subprocess
 import sys
 import traceback
 import types
@@ -38,8 +40,7 @@ from urllib.parse import quote
 
 __all__ = ["main", "auc", "Run", "Error", "Rows", "TrainingSet", "Features", "Window"]
 
-_ARROW = "application/vnd.apache.arrow.stream"
-_CSV = "text/csv"
+_ARROW, _CSV = "application/vnd.apache.arrow.stream", "text/csv"
 
 
 class Error(Exception):
@@ -200,8 +201,7 @@ def _write_csv(columns: list[str], records: list, known: dict[str, str] | None =
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([f"{c}:{k}" for c, k in zip(columns, kinds)])
-    for r in records:
-        writer.writerow([_text(v) for v in r])
+    writer.writerows([_text(v) for v in r] for r in records)
     return out.getvalue().encode()
 
 
@@ -285,8 +285,7 @@ class TrainingSet(Features):
             chosen = frame[at] >= border
         elif by == "key":
             keys = frame[self.meta["key"]].astype(str).agg("\x1f".join, axis=1)
-            shares = keys.map(lambda k: int.from_bytes(hashlib.sha256(k.encode()).digest()[:4], "big") / 2**32)
-            chosen = shares < test
+            chosen = keys.map(lambda k: int.from_bytes(hashlib.sha256(k.encode()).digest()[:4], "big") / 2**32) < test
         else:
             raise Error(f'by={by!r}: write "time" or "key"', "invalid")
         label = self.meta["label"]
@@ -311,7 +310,7 @@ class Model:
             import xgboost
 
             rows = xgboost.DMatrix(rows)
-        return self.native.predict(rows, **options)
+        return self.native.predict(rows, **options) if len(rows) else []  # libraries refuse to predict nothing
 
 
 def _framework(m) -> str:
@@ -342,9 +341,7 @@ def _load(framework: str, content: bytes):
     if framework == "xgboost":
         import xgboost
 
-        booster = xgboost.Booster()
-        booster.load_model(bytearray(content))
-        return booster
+        return xgboost.Booster(model_file=bytearray(content))
     return content
 
 
@@ -401,10 +398,8 @@ class Run:
         return self._put(f"/v1/out/{quote(table, safe='')}", data)["rows"]
 
     def training_set(self, name: str, until: dt.datetime | None = None, strict: bool = False, **params) -> TrainingSet:
-        """A feature set joined to its labels by what was known at each label's time; pinned.
-
-        ``until`` cuts by the moment a label became known. ``strict`` leaves out what is only simulated to have been known.
-        """
+        """A feature set joined to its labels by what was known at each label's time; pinned. ``until`` cuts by the
+        moment a label became known. ``strict`` leaves out what is only simulated to have been known."""
         request = {"set": name, "strict": strict, "params": params} | ({"until": until} if until else {})
         ts = self._rows(TrainingSet, "/v1/training-set", request)
         self._pin, self._features = ts.pin, ts.features
@@ -469,9 +464,7 @@ class Run:
 
     def load_model(self, ref: str) -> Model:
         """``NAME``, ``NAME@ALIAS`` or ``NAME:VERSION``."""
-        name, mark, which = ref.partition("@")
-        if not mark:
-            name, _, which = ref.partition(":")
+        name, _, which = ref.partition("@" if "@" in ref else ":")
         path = f"/v1/model/{quote(name, safe='')}"
         meta = self._session.json("GET", f"{path}?which={quote(which, safe='')}")
         content = self._session.request("GET", f"{path}/content?which={meta['version']}").read()
@@ -518,26 +511,22 @@ def _prediction_id(table: str, m: Model, key: tuple) -> str:
 
 
 def _key_text(value) -> str:
-    if getattr(value, "tzinfo", None) is not None:
-        value = value.astimezone(dt.timezone.utc)
+    value = value.astimezone(dt.timezone.utc) if getattr(value, "tzinfo", None) is not None else value
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def auc(y, scores) -> float:
-    """Area under the ROC curve: the share of pairs of a positive and a negative
-    in which the positive has the higher score, ties counting half (Mann-Whitney U)."""
+    """Area under the ROC curve: in how many of the pairs the positive has the higher score, ties counting half (Mann-Whitney U)."""
     pairs = sorted(zip((float(s) for s in scores), (bool(v) for v in y)))
     positives = sum(v for _, v in pairs)
     negatives = len(pairs) - positives
     if positives == 0 or negatives == 0:
         raise Error("the AUC needs both kinds of label", "failed")
-    ranks, i = 0.0, 0
-    while i < len(pairs):
-        j = i
-        while j < len(pairs) and pairs[j][0] == pairs[i][0]:
-            j += 1
-        ranks += (i + j + 1) / 2 * sum(v for _, v in pairs[i:j])
-        i = j
+    ranks, seen = 0.0, 0
+    for _, tied in itertools.groupby(pairs, key=lambda pair: pair[0]):
+        tied = [v for _, v in tied]
+        ranks += (2 * seen + len(tied) + 1) / 2 * sum(tied)
+        seen += len(tied)
     return (ranks - positives * (positives + 1) / 2) / (positives * negatives)
 
 
@@ -560,14 +549,26 @@ def _as(kind, value):
     return value == "true" if kind is bool and isinstance(value, str) else (origin or kind)(value)
 
 
+def _by_hand(args: list[str]) -> None:
+    """Opens a session for a script outside of any run: what it writes is kept as files. With ``--commit`` it becomes a run."""
+    program = os.environ.get("TIDEMILL") or shutil.which("tidemill")
+    if program is None:
+        sys.exit(f"{args[0]} is a task of Tidemill: put the program tidemill on the PATH, or its path into TIDEMILL")
+    if "--commit" in args:
+        os.execv(program, [program, "internal-scratch", *args])
+    helper = subprocess.Popen([program, "internal-scratch", *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    line = helper.stdout.readline()
+    if not line:
+        sys.exit(helper.wait())
+    os.environ.update(pair.split("=", 1) for pair in json.loads(line))
+    atexit.register(helper.wait)  # it tells what was kept
+
+
 def main(function) -> None:
     """Runs a task's function. Called at the end of the task's file."""
-    path = os.environ.get("TIDEMILL_SOCKET")
-    if not path:
-        script = Path(sys.argv[0])
-        command = f"tidemill run {script.resolve().parent.name} --task {script.stem}"
-        sys.exit(f"{script} is a task of Tidemill and needs a run around it:\n  {command}")
-    session = _Session(path)
+    if "TIDEMILL_SOCKET" not in os.environ:
+        _by_hand(sys.argv)
+    session = _Session(os.environ["TIDEMILL_SOCKET"])
     session.json("POST", "/v1/events", {"type": "opened"})
     run = Run(session)
     try:
@@ -591,8 +592,7 @@ def _first_line(e: BaseException) -> str:
 
 def _user_frame(e: BaseException) -> str:
     """The innermost line of the user's own code: neither ours nor a library's."""
-    here = Path(__file__).resolve()
-    best = ""
+    here, best = Path(__file__).resolve(), ""
     for frame in traceback.extract_tb(e.__traceback__):
         file = Path(frame.filename)
         if file.resolve() != here and "site-packages" not in file.parts and not frame.filename.startswith("<"):

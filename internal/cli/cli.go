@@ -81,6 +81,7 @@ type grammar struct {
 	Worker    workerCommand    `cmd:"" name:"internal-worker" hidden:""`
 	Duckparse duckparseCommand `cmd:"" name:"internal-duckparse" hidden:""`
 	Reference referenceCommand `cmd:"" name:"internal-reference" hidden:""`
+	Scratch   scratchCommand   `cmd:"" name:"internal-scratch" hidden:""`
 }
 
 // session is what a command works with.

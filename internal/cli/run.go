@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/api"
 	"github.com/tidemill/tidemill/internal/cli/output"
+	"github.com/tidemill/tidemill/internal/cli/standstill"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/run"
 )
@@ -20,7 +21,6 @@ type runCommand struct {
 	From     string            `help:"Run this task and all that follow it."`
 	Param    map[string]string `help:"Set a param: --param name=value." placeholder:"NAME=VALUE"`
 	Detach   bool              `help:"Start it and return; needs a running server."`
-	Yes      bool              `help:"Run although the project has errors elsewhere." hidden:""`
 }
 
 // Run starts a run and follows it to its end.
@@ -82,14 +82,14 @@ func (s *session) followRun(id string) (r api.Run, err error) {
 // follow looks until the work has ended. It cancels the work where the command is
 // interrupted, and where nobody would bring what the work waits for.
 func (s *session) follow(bar *output.Progress, look func() (ended bool, err error), cancel func(ctx context.Context, by string)) error {
-	still := s.standstill()
+	still := standstill.Watch{Client: s.client, Alone: s.alone, Say: s.say}
 	for {
 		asked := time.Now()
 		if ended, err := look(); err != nil || ended {
 			return err
 		}
 		rest := max(50*time.Millisecond, 10*time.Since(asked)) // work of thousands is not to be busy with telling
-		if err := still.look(bar); err != nil {
+		if err := still.Look(s.ctx, bar); err != nil {
 			return s.giveUp(err, "tidemill (nobody would bring what it waits for)", look, cancel)
 		}
 		select {

@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/dialect"
@@ -55,6 +56,12 @@ type Trial struct {
 	Grant   run.Grant    `json:"grant"`
 	Mode    feature.Mode `json:"mode"`
 	KnownAt string       `json:"known_at,omitempty"`
+}
+
+// Scratch asks for a session of a script that a person starts by hand.
+type Scratch struct {
+	Grant  run.Grant `json:"grant"`
+	Folder string    `json:"folder"` // what it writes is kept here
 }
 
 // Row asks for the values that one row of a set was given.
@@ -156,6 +163,7 @@ func (d *Door) Handler() http.Handler {
 	mux.HandleFunc("POST /v1/trial", take(func(ctx context.Context, in Trial) (map[string]float64, error) {
 		return d.Runner.Try(ctx, in.Grant, task.Trial{Mode: in.Mode, KnownAt: in.KnownAt})
 	}))
+	mux.HandleFunc("POST /v1/scratch", d.scratch)
 	mux.HandleFunc("POST /v1/row", take(d.row))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, fault.New(fault.NotFound, "the door has no route %s %s", r.Method, r.URL.Path))
@@ -213,6 +221,27 @@ func (d *Door) query(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	_ = out.Close()
+}
+
+// scratch streams what is told of a script, as lines of JSON.
+func (d *Door) scratch(w http.ResponseWriter, r *http.Request) {
+	in, err := body[Scratch](r)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	var mu sync.Mutex // the log tells from a goroutine of its own
+	lines, control := json.NewEncoder(w), http.NewResponseController(w)
+	tell := func(s task.Scratch) {
+		mu.Lock()
+		defer mu.Unlock()
+		_ = lines.Encode(s) // the client went away: the session ends with the request
+		_ = control.Flush()
+	}
+	w.Header().Set("Content-Type", "application/jsonl")
+	if err := d.Runner.Scratch(r.Context(), in.Grant, in.Folder, tell); err != nil {
+		tell(task.Scratch{Error: err.Error(), Kind: fault.KindOf(err)})
+	}
 }
 
 func (d *Door) viewer(ctx context.Context, hash string) (store.Viewer, *task.Code, error) {

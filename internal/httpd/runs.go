@@ -2,8 +2,6 @@ package httpd
 
 import (
 	"context"
-	"encoding/json"
-	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -78,8 +76,7 @@ func (s *Server) startRun(ctx context.Context, _ *http.Request, in api.RunReques
 			return api.Run{}, fault.New(fault.NotFound, "the pipeline %s has no task %q%s", pl.Name, name, problem.Suggest(name, pl.TaskNames()))
 		}
 	}
-	params, err := checkParams(pl, in.Params)
-	if err != nil {
+	if err := pl.CheckParams(in.Params); err != nil {
 		return api.Run{}, err
 	}
 	timetable, err := pl.Schedule.Timetable()
@@ -88,7 +85,7 @@ func (s *Server) startRun(ctx context.Context, _ *http.Request, in api.RunReques
 	}
 	n := ledger.NewRun{
 		Environment: s.Environment, ID: ledger.NewID(time.Now()), Pipeline: pl.Name, Owner: pl.Owner, Bundle: bundle,
-		Kind: ledger.KindManual, Params: params, By: in.By, Overlap: pl.Overlap,
+		Kind: ledger.KindManual, Params: in.Params, By: in.By, Overlap: pl.Overlap,
 	}
 	choice := scheduler.Choice{Tasks: in.Tasks, From: in.From}
 	if in.Window != "" {
@@ -125,48 +122,6 @@ func namedWindow(t calendar.Timetable, text string) (calendar.Window, error) {
 		return w, fault.New(fault.Invalid, "window: %s", calendar.Explain(err))
 	}
 	return w, nil
-}
-
-// checkParams refuses params that the pipeline does not declare, or of another type.
-func checkParams(pl *project.Pipeline, given json.RawMessage) (json.RawMessage, error) {
-	if len(given) == 0 {
-		return nil, nil
-	}
-	var values map[string]any
-	if err := json.Unmarshal(given, &values); err != nil {
-		return nil, fault.New(fault.Invalid, "params: %w", err)
-	}
-	declared := map[string]string{}
-	for _, p := range pl.Params {
-		declared[p.Name] = p.Type
-	}
-	for _, t := range pl.Tasks {
-		for _, p := range t.Params {
-			declared[p.Name] = p.Type
-		}
-	}
-	for name, v := range values {
-		kind, ok := declared[name]
-		if !ok {
-			return nil, fault.New(fault.Invalid, "the pipeline %s declares no param %q%s", pl.Name, name, problem.Suggest(name, slices.Sorted(maps.Keys(declared))))
-		}
-		if !hasType(v, kind) {
-			return nil, fault.New(fault.Invalid, "param %s is a %s; %v is not", name, kind, v)
-		}
-	}
-	return given, nil
-}
-
-func hasType(v any, kind string) bool {
-	switch n := v.(type) {
-	case string:
-		return kind == "string"
-	case bool:
-		return kind == "boolean"
-	case float64:
-		return kind == "number" || kind == "integer" && n == float64(int64(n))
-	}
-	return false
 }
 
 func (s *Server) listRuns(ctx context.Context, r *http.Request) ([]api.Run, error) {

@@ -96,6 +96,7 @@ type Sinks struct {
 	Secret       func(ctx context.Context, name string) (string, error)
 	Log          func(e Event)
 	Progress     func(e Event)
+	Closed       func() // the process says that it has ended, once
 }
 
 // Query is the body of POST /v1/sql.
@@ -191,6 +192,14 @@ func (s *Session) Environment() []string {
 	}
 }
 
+// Drain lets requests under way end, for a moment: a process that lives on hears
+// the answer to its last word.
+func (s *Session) Drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_ = s.server.Shutdown(ctx) // Close ends what does not end by itself
+}
+
 // Close stops answering and reads what the process left in events.jsonl.
 func (s *Session) Close() error {
 	_ = s.server.Close()
@@ -224,6 +233,9 @@ func (s *Session) take(e Event) error {
 	case "opened":
 		s.opened = true
 	case "closed":
+		if !s.closed && s.sinks.Closed != nil {
+			s.sinks.Closed()
+		}
 		s.closed, s.last = true, e
 	case "log":
 		if s.sinks.Log != nil {

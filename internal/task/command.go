@@ -110,18 +110,23 @@ func (a *attempt) launch(ctx context.Context, s *session.Session, args, env []st
 	if said.Opened && !said.Closed {
 		return fault.New(fault.Failed, "the process ended with 0 but never closed its session: did its main function end?")
 	}
-	var broken []string
-	for _, c := range said.Completion.Checks {
-		if !c.Passed && c.Severity == "error" {
-			broken = append(broken, strings.TrimSpace(c.Name+" "+c.Observed))
-		}
-	}
 	models := a.result.Completion.Models
 	read := a.result.Completion.Read
 	a.result.Completion = said.Completion
 	a.result.Completion.Models, a.result.Completion.Read = models, read
-	if len(broken) > 0 {
-		return fault.New(fault.CheckFailed, "check failed: %s", strings.Join(broken, "; "))
+	if failed := broken(said.Completion.Checks); len(failed) > 0 {
+		return fault.New(fault.CheckFailed, "check failed: %s", strings.Join(failed, "; "))
 	}
 	return nil
+}
+
+// broken lists the checks that fail a task.
+func broken(checks []commit.CheckResult) []string {
+	var out []string
+	for _, c := range checks {
+		if !c.Passed && c.Severity == "error" {
+			out = append(out, strings.TrimSpace(c.Name+" "+c.Observed))
+		}
+	}
+	return out
 }

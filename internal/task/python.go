@@ -28,12 +28,14 @@ import (
 // spooled in the run directory, and published when the process has ended well.
 type script struct {
 	*attempt
-	digest string // of the environment
-	trial  *Trial // set where nothing of it is to be kept
+	digest  string // of the environment
+	trial   *Trial // set where nothing of it is to be kept
+	scratch string // folder of a script that was started by hand; else empty
 
-	mu     sync.Mutex
-	spools []*spool
-	last   error // the newest refusal, which is why the process will fail
+	mu        sync.Mutex
+	spools    []*spool
+	artifacts []ScratchFile // of scratch
+	last      error         // the newest refusal, which is why the process will fail
 }
 
 // spool is rows of one table on their way.
@@ -156,9 +158,12 @@ func (s *script) giveSecret(_ context.Context, name string) (string, error) {
 }
 
 func (s *script) putArtifact(ctx context.Context, name string, content io.Reader) error {
-	if s.trial != nil {
+	switch {
+	case s.trial != nil:
 		_, err := io.Copy(io.Discard, content)
 		return err
+	case s.scratch != "":
+		return s.keepArtifact(name, content)
 	}
 	return s.note(s.Server.PutArtifact(ctx, s.grant.Ref, s.grant.Attempt, name, content))
 }

@@ -170,11 +170,12 @@ def start(folder: Path, body: str, socket: str | None) -> subprocess.CompletedPr
     return subprocess.run([sys.executable, str(file)], env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_main_without_a_session_says_how_to_start_one(tmp_path):
+def test_main_without_a_session_needs_the_program(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("TIDEMILL", raising=False)
     ended = start(tmp_path, "pass", None)
     assert ended.returncode == 1
-    assert "is a task of Tidemill and needs a run around it" in ended.stderr
-    assert f"tidemill run {tmp_path.resolve().name} --task train" in ended.stderr
+    assert "train.py is a task of Tidemill: put the program tidemill on the PATH, or its path into TIDEMILL" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -1,8 +1,11 @@
-package cli
+// Package standstill tells what work waits for while nothing of it moves.
+package standstill
 
 import (
+	"context"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/api"
 	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/run"
@@ -11,26 +14,28 @@ import (
 // patience is how long nothing may move before the user is told what for.
 const patience = 2 * time.Second
 
-// standstill tells the user what the work waits for while nothing of it moves.
-type standstill struct {
-	s      *session
+// Watch looks again and again while a command follows its work.
+type Watch struct {
+	Client *api.Client
+	Alone  bool // the server is only there for this command
+	Say    func(format string, args ...any)
+
 	looked time.Time // when somebody last looked, or when something last moved
 	told   string
 }
 
-func (s *session) standstill() *standstill {
-	return &standstill{s: s, looked: time.Now()}
-}
-
-// look says why the work waits, each time that the answer changes. With a server
+// Look says why the work waits, each time that the answer changes. With a server
 // that is only there for this command nobody else will bring what all open runs
 // wait for, so that is an error rather than a wait without an end.
-func (w *standstill) look(bar *output.Progress) error {
+func (w *Watch) Look(ctx context.Context, bar *output.Progress) error {
+	if w.looked.IsZero() {
+		w.looked = time.Now()
+	}
 	if time.Since(w.looked) < patience {
 		return nil
 	}
 	w.looked = time.Now()
-	status, err := w.s.client.Status(w.s.ctx)
+	status, err := w.Client.Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -38,13 +43,13 @@ func (w *standstill) look(bar *output.Progress) error {
 		w.tell(bar, "the ledger in "+status.Folder+" cannot be written: "+status.Trouble+"\n  free the disk; the work goes on by itself, and what was done is not lost")
 		return nil
 	}
-	open, err := w.s.client.Runs(w.s.ctx, "", string(run.Running), "", 100)
+	open, err := w.Client.Runs(ctx, "", string(run.Running), "", 100)
 	if err != nil {
 		return err
 	}
 	var first string
 	for _, r := range open {
-		if r, err = w.s.client.Run(w.s.ctx, r.ID); err != nil {
+		if r, err = w.Client.Run(ctx, r.ID); err != nil {
 			return err
 		}
 		if r.State.Terminal() || r.CancelBy != "" {
@@ -62,11 +67,11 @@ func (w *standstill) look(bar *output.Progress) error {
 	if first == "" {
 		return nil
 	}
-	why, err := w.s.client.Why(w.s.ctx, first)
+	why, err := w.Client.Why(ctx, first)
 	if err != nil {
 		return err
 	}
-	if w.s.alone && len(why.Reasons) > 0 {
+	if w.Alone && len(why.Reasons) > 0 {
 		return fault.New(fault.Unavailable, "%s %s, and nothing that runs now brings it; run the pipeline that writes it first, or let a server run both: tidemill up",
 			first, why.Reasons[0].Text)
 	}
@@ -75,10 +80,10 @@ func (w *standstill) look(bar *output.Progress) error {
 }
 
 // tell says something that was not said just before.
-func (w *standstill) tell(bar *output.Progress, text string) {
+func (w *Watch) tell(bar *output.Progress, text string) {
 	if text != w.told {
 		w.told = text
 		bar.End()
-		w.s.say("%s", text)
+		w.Say("%s", text)
 	}
 }
