@@ -69,6 +69,11 @@ func (c checkCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	layout, err := s.layout()
+	if err != nil {
+		return err
+	}
+	r.Problems = append(r.Problems, app.LeftBehind(s.ctx, layout, s.env, r)...)
 	list := r.Problems
 	list.Sort()
 	if !c.Warnings {

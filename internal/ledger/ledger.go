@@ -90,6 +90,16 @@ func Open(ctx context.Context, location string) (*Ledger, error) {
 	return l, nil
 }
 
+// Look opens the SQLite file of a ledger to be read as it is, beside a server
+// that may have it open. Nothing is migrated or written.
+func Look(file string) (*Ledger, error) {
+	writer, reader, err := sqlite.open(file)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "open the ledger: %w", err)
+	}
+	return &Ledger{engine: sqlite, writer: writer, reader: reader}, nil
+}
+
 func (l *Ledger) prepare(ctx context.Context) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {

@@ -144,6 +144,9 @@ func TestEveryCodeHasAProjectThatProvesIt(t *testing.T) {
 		}
 	}
 	for _, c := range problem.Codes() {
+		if c == problem.LeftBehind {
+			continue // it needs a history: a story of internal/cli proves it
+		}
 		if !slices.Contains(proven, string(c)) {
 			t.Errorf("no project in testdata/broken has a problem %s (%s)", c, c.Title())
 		}

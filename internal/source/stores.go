@@ -85,13 +85,7 @@ func (v *version) kind(store string) file.StoreKind {
 // external reports whether somebody else writes a table.
 func (v *version) external(t project.Table) bool {
 	s := v.stores[t.Store]
-	if s == nil {
-		return false
-	}
-	return slices.ContainsFunc(s.External, func(pattern string) bool {
-		ok, err := path.Match(strings.ToLower(pattern), strings.ToLower(t.Schema+"."+t.Name))
-		return ok && err == nil
-	})
+	return s != nil && s.IsExternal(t)
 }
 
 // tableKey is a table's name as engines compare it.

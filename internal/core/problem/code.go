@@ -63,6 +63,7 @@ const (
 	NoContract     Code = "TM506"
 	BadBudget      Code = "TM507"
 	NoKey          Code = "TM508"
+	LeftBehind     Code = "TM509"
 
 	ModeImpossible Code = "TM601"
 	UnknownKind    Code = "TM602"

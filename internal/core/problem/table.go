@@ -63,6 +63,7 @@ var table = map[Code]entry{
 	BadType:        {SeverityError, "type not supported", "The logical type with its options has no exact counterpart in the table's store."},
 	NaiveTimestamp: {SeverityError, "timestamp without a zone", "A zone-less timestamp has no instant. Say timezone: true, or timezone: false with defaultTimezone."},
 	NoContract:     {SeverityWarning, "table without a contract", "Another pipeline reads the table, and nothing says what both sides agreed."},
+	LeftBehind:     {SeverityWarning, "table without a writer", "A task that published the table was renamed or removed. The table keeps its rows; readers of it would no longer get new ones."},
 	BadBudget:      {SeverityError, "error budget cannot be read", "tidemill.errorBudget takes rows and percent."},
 	NoKey:          {SeverityError, "mode needs a key", "merge and feature tables need the key in the contract or in the task's header."},
 

@@ -8,7 +8,9 @@ package project
 
 import (
 	"encoding/json"
+	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/problem"
@@ -40,6 +42,14 @@ type Store struct {
 	Settings map[string]string `json:"settings"` // as written, secrets as {secret.x}
 	External []string          `json:"external,omitempty"`
 	Place    problem.Place     `json:"place"`
+}
+
+// IsExternal reports whether somebody outside of the project writes a table of the store.
+func (s *Store) IsExternal(t Table) bool {
+	return slices.ContainsFunc(s.External, func(pattern string) bool {
+		ok, err := path.Match(strings.ToLower(pattern), strings.ToLower(t.Schema+"."+t.Name))
+		return ok && err == nil
+	})
 }
 
 // Alerts says who is told about incidents.
