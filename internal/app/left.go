@@ -9,6 +9,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/ledger"
+	"github.com/tidemill/tidemill/internal/ledger/history"
 	"github.com/tidemill/tidemill/internal/source"
 )
 
@@ -19,12 +20,12 @@ func LeftBehind(ctx context.Context, l Layout, environment string, r *source.Res
 	if _, err := os.Stat(l.Ledger()); err != nil || r.Refused || len(r.Broken) > 0 {
 		return nil
 	}
-	history, err := ledger.Look(l.Ledger())
+	past, err := ledger.Look(l.Ledger())
 	if err != nil {
 		return nil
 	}
-	defer func() { _ = history.Close() }()
-	published, err := history.PublishedTables(ctx, environment)
+	defer func() { _ = past.Close() }()
+	published, err := history.Published(ctx, past, environment)
 	if err != nil {
 		return nil // of another version, which its own server reads
 	}

@@ -54,13 +54,6 @@ type TaskInfo struct {
 	Waits      []Wait // windows that have not come yet
 }
 
-// PublishedTables lists the tables that were ever published.
-func (l *Ledger) PublishedTables(ctx context.Context, environment string) ([]string, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT DISTINCT target FROM published
-		WHERE environment = $1 AND target NOT LIKE 'task:%' ORDER BY target`), environment)
-	return scanAll(rows, err, scanText)
-}
-
 // Each runs a SELECT over the ledger's own tables, for those who judge the
 // history as a whole, and hands over row after row.
 func (l *Ledger) Each(ctx context.Context, query string, take func(*sql.Rows) error, args ...any) error {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/expr"
@@ -45,6 +46,8 @@ type Ledger interface {
 	NextNotification(context.Context) (time.Time, error)
 	RouteNotification(ctx context.Context, n ledger.Notification, bodies map[string]json.RawMessage, channels []string) error
 	SettleNotification(ctx context.Context, id int64, state, answer string, next time.Time) error
+	LastTold(ctx context.Context, before time.Time) ([]ledger.Notification, error)
+	TellAgain(context.Context, ledger.Notification) error
 	Incident(ctx context.Context, environment, id string) (ledger.Incident, error)
 	Report(context.Context, ledger.Report) error
 	Resolve(ctx context.Context, r ledger.Report, how string) error
@@ -101,6 +104,9 @@ func (n *Notifier) sendDue(ctx context.Context) error {
 		return err
 	}
 	plan := n.Plan()
+	if err := n.repeat(ctx, plan); err != nil {
+		return err
+	}
 	for _, one := range due {
 		if one.State == "new" {
 			err = n.route(ctx, plan, one)
@@ -108,6 +114,42 @@ func (n *Notifier) sendDue(ctx context.Context) error {
 			err = n.send(ctx, plan, one)
 		}
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repeat tells of incidents again that have been open for the repeat: of their
+// route. What it writes is due at once.
+func (n *Notifier) repeat(ctx context.Context, plan Plan) error {
+	shortest := time.Duration(0)
+	for _, r := range plan.Routes {
+		if r.Repeat > 0 && (shortest == 0 || r.Repeat < shortest) {
+			shortest = r.Repeat
+		}
+	}
+	if shortest == 0 {
+		return nil
+	}
+	now := time.Now()
+	told, err := n.Ledger.LastTold(ctx, now.Add(-shortest))
+	if err != nil {
+		return err
+	}
+	for _, t := range told {
+		incident, err := n.Ledger.Incident(ctx, t.Environment, t.Incident)
+		if err != nil {
+			return err
+		}
+		r, ok := routeOf(plan.Routes, incident)
+		if !ok || r.Repeat == 0 || now.Sub(t.Created) < r.Repeat || !slices.Contains(r.To, t.Channel) {
+			continue
+		}
+		if t.Body, err = json.Marshal(incident); err != nil {
+			return fault.New(fault.Internal, "incident %s: %w", incident.ID, err)
+		}
+		if err := n.Ledger.TellAgain(ctx, t); err != nil {
 			return err
 		}
 	}
@@ -191,18 +233,23 @@ func trouble(one ledger.Notification, cause string) ledger.Report {
 // Who returns the channels that hear of an incident: those of the first route
 // whose condition holds. Nobody where none does.
 func Who(routes []project.Route, i ledger.Incident) []string {
+	r, _ := routeOf(routes, i)
+	return r.To
+}
+
+func routeOf(routes []project.Route, i ledger.Incident) (project.Route, bool) {
 	values := map[string]any{"severity": i.Severity, "kind": i.Kind, "pipeline": i.Pipeline, "task": i.Task, "owner": i.Owner}
 	for _, r := range routes {
 		if r.When == "" {
-			return r.To
+			return r, true
 		}
 		c, err := expr.Compile(expr.ScopeRoute, r.When)
 		if err != nil {
 			continue // check refused it; the next route is better than silence
 		}
 		if ok, err := c.Eval(values); err == nil && ok {
-			return r.To
+			return r, true
 		}
 	}
-	return nil
+	return project.Route{}, false
 }

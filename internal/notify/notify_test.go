@@ -91,6 +91,26 @@ func TestAnIncidentIsToldOnceAndResolvedOnce(t *testing.T) {
 	})
 }
 
+func TestAnOpenIncidentIsToldAgainAsItsRouteSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{}
+		routes := []project.Route{{When: "kind == 'stale'", To: []string{"oncall"}, Repeat: time.Hour}, {To: []string{"oncall"}, Repeat: 4 * time.Hour}}
+		run(t, r, routes, 24*time.Hour, func(l *ledger.Ledger) {
+			report(t, l)
+			time.Sleep(9 * time.Hour)
+			if err := l.Resolve(t.Context(), late, "it came"); err != nil {
+				t.Error(err)
+			}
+		})
+		if want := []string{"firing late", "firing late", "firing late", "resolved late"}; !slices.Equal(r.got, want) {
+			t.Errorf("in nine hours told %v, want %v", r.got, want)
+		}
+		if len(r.ids) != 4 || r.ids[0] == r.ids[1] {
+			t.Errorf("the messages have the ids %v", r.ids)
+		}
+	})
+}
+
 func TestAReceiverInTroubleIsTriedAgainWithTheSameID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &receiver{refuse: 4, with: fault.Unavailable}

@@ -192,3 +192,14 @@ func verifyAlerts(ctx context.Context, l *ledger.Ledger, environment string, f *
 		return err
 	}, environment)
 }
+
+// Published lists the tables that were ever published.
+func Published(ctx context.Context, l *ledger.Ledger, environment string) (tables []string, err error) {
+	err = l.Each(ctx, `SELECT DISTINCT target FROM published WHERE environment = $1 AND target NOT LIKE 'task:%' ORDER BY target`, func(r *sql.Rows) error {
+		var name string
+		err := r.Scan(&name)
+		tables = append(tables, name)
+		return err
+	}, environment)
+	return tables, err
+}

@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -23,6 +24,7 @@ var workers = map[string]func(*testing.T, *bundle){
 	"a rerun takes one task, or that and what follows":                    reruns,
 	"refused data and a task that failed are incidents of different kind": kinds,
 	"retry_if is asked about the exit code":                               retryIf,
+	"an open incident is told again, once for each time":                  again,
 }
 
 func epochs(t *testing.T, b *bundle) {
@@ -184,4 +186,53 @@ func retryIf(_ *testing.T, b *bundle) {
 		b.must(g.Ref, run.Acknowledged{Epoch: g.Epoch}, run.AttemptFailed{Epoch: g.Epoch, Kind: fault.Failed, Reason: "ended", ExitCode: &code})
 	}
 	b.want("r1", map[string]string{"run": "running", "a": "backoff", "b": "failed"})
+}
+
+func again(t *testing.T, b *bundle) {
+	if err := b.Report(t.Context(), ledger.Report{Environment: environment, Kind: "late", Severity: "error", Pipeline: "land", Summary: "late"}); err != nil {
+		t.Fatal(err)
+	}
+	send := func() int {
+		t.Helper()
+		due, err := b.DueNotifications(t.Context(), 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range due {
+			if n.State == "new" {
+				err = b.RouteNotification(t.Context(), n, map[string]json.RawMessage{"oncall": json.RawMessage(`{}`)}, []string{"oncall"})
+			} else {
+				err = b.SettleNotification(t.Context(), n.ID, "sent", "yes", b.now)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return len(due)
+	}
+	if send() != 1 || send() != 1 || send() != 0 {
+		t.Fatal("the opening is routed and sent")
+	}
+	began := b.now
+	for range 2 {
+		if told, err := b.LastTold(t.Context(), b.now.Add(-time.Hour)); err != nil || len(told) != 0 {
+			t.Fatalf("within the hour: %+v, %v", told, err)
+		}
+		b.now = b.now.Add(time.Hour)
+		told, err := b.LastTold(t.Context(), b.now.Add(-time.Hour))
+		if err != nil || len(told) != 1 || told[0].Channel != "oncall" || !told[0].Created.Equal(began) {
+			t.Fatalf("after an hour: %+v, %v", told, err)
+		}
+		told[0].Body = json.RawMessage(`{}`)
+		for range 2 { // two servers have the same thought
+			if err := b.TellAgain(t.Context(), told[0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began = b.now
+		if n := send(); n != 1 {
+			t.Fatalf("%d messages, want 1", n)
+		}
+	}
+	b.clean()
 }
