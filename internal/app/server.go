@@ -185,6 +185,9 @@ func (s *Server) Run(ctx context.Context) error {
 			Ledger: s.ledger, Environment: s.options.Environment, Live: s.Live, Log: s.options.Log, Wake: s.slots,
 		}).Run)
 	}
+	if s.options.Schedule && s.options.Worker {
+		part("freshness", s.watchFreshness)
+	}
 	if s.options.Worker {
 		part("home worker", s.supervisor.run)
 	}

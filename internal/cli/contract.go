@@ -31,6 +31,8 @@ func (s *session) judgeTable(t project.Table, agreed *contract.Table) error {
 			predicate, ok = c.SQL(dialect.DuckDB, dialect.DuckDB.Quote(c.Field), agreed.Fields[i].Type)
 		}
 		switch {
+		case c.Scope() == contract.ScopeWatch:
+			one.Skipped = "judged by the clock, while a server runs"
 		case c.Scope() != contract.ScopeRow:
 			one.Skipped = "judged on loads"
 		case !ok:

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/dialect"
@@ -91,6 +92,19 @@ type Table struct {
 	Table  project.Table `json:"table"`
 }
 
+// Column asks for the newest value of a column of times.
+type Column struct {
+	Bundle string        `json:"bundle"`
+	Table  project.Table `json:"table"`
+	Column string        `json:"column"`
+	Zone   string        `json:"zone"` // of values without one, and of dates
+}
+
+// Newest is the answer; zero where there is no value.
+type Newest struct {
+	At time.Time `json:"at,omitzero"`
+}
+
 // Digest is the answer about a table.
 type Digest struct {
 	Digest string `json:"digest"`
@@ -146,6 +160,7 @@ func (d *Door) Handler() http.Handler {
 		sum, rows, err := digester.Digest(ctx, in.Table)
 		return Digest{sum, rows}, err
 	}))
+	mux.HandleFunc("POST /v1/newest", take(d.newest))
 	mux.HandleFunc("POST /v1/receipts", take(func(ctx context.Context, in Receipts) ([]commit.Receipt, error) {
 		s, _, err := d.open(ctx, in.Bundle, in.Store)
 		if err != nil {

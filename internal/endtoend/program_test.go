@@ -133,10 +133,16 @@ func ask[T any](f folder, args ...string) T {
 	return v
 }
 
-// up starts the server and waits until it and its worker are ready.
+// up starts a server that makes no runs by itself, and waits until it and its worker are ready.
 func (f folder) up(args ...string) *exec.Cmd {
 	f.t.Helper()
-	cmd := exec.Command(program, append([]string{"--dir", f.dir, "up", "--manual"}, args...)...)
+	return f.start(append([]string{"--manual"}, args...)...)
+}
+
+// start starts the server and waits until it and its worker are ready.
+func (f folder) start(args ...string) *exec.Cmd {
+	f.t.Helper()
+	cmd := exec.Command(program, append([]string{"--dir", f.dir, "up"}, args...)...)
 	log, err := os.OpenFile(filepath.Join(f.dir, "up.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		f.t.Fatal(err)

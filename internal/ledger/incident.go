@@ -43,7 +43,7 @@ type IncidentRun struct {
 // Report is one observation that may open an incident.
 type Report struct {
 	Environment string
-	Kind        string // task_failed, check_failed, contract_broken, late, missed_slot, definition_error, worker_lost, notification_failed
+	Kind        string // task_failed, check_failed, contract_broken, late, stale, missed_slot, definition_error, worker_lost, notification_failed
 	Severity    string // critical, error, warning, info
 	Pipeline    string
 	Task        string

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+	"time"
 
+	"github.com/tidemill/tidemill/internal/core/calendar"
 	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/value"
@@ -103,6 +105,16 @@ func invalidKinds(c Check) []Check {
 		out = append(out, pattern)
 	}
 	return out
+}
+
+// Stale judges a freshness check by the newest value of its field: it says what is
+// wrong, and nothing where the promise holds.
+func (c Check) Stale(newest, now time.Time) string {
+	if age := now.Sub(newest); age > c.Within {
+		return fmt.Sprintf("the newest %s is %s, %s ago; within %s is promised",
+			c.Field, newest.UTC().Format(time.RFC3339), calendar.FormatDuration(age.Truncate(time.Minute)), calendar.FormatDuration(c.Within))
+	}
+	return ""
 }
 
 // Met judges what Metric measured: a number, a bool, or a decimal text; rows is
