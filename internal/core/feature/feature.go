@@ -286,7 +286,7 @@ func (r *renderer) timeline(i int, f project.Feature, t Table) {
 	case Column:
 		visible = fmt.Sprintf("greatest(h.%s, h.%s)", event, q(r.o.KnownAt))
 	}
-	r.add(",\nh%d AS (\n  SELECT h.*, %s AS __vis, row_number() OVER (PARTITION BY %s ORDER BY h.%s, h._seq) AS __r", i, visible, prefixed("h", keys), event)
+	r.add(",\nh%d AS (\n  SELECT h.*, %s AS __seen, row_number() OVER (PARTITION BY %s ORDER BY h.%s, h._seq) AS __r", i, visible, prefixed("h", keys), event)
 	r.add("\n  FROM %s h JOIN %s c ON c.seq = h._seq", r.o.History(f.Table), r.o.Commits(f.Table))
 	r.add("\n  WHERE h._seq <= %s AND h.%s <= (SELECT max(__ts) FROM spine)", r.bind(fmt.Sprintf("seq_%d", i), t.Seq), event)
 	r.add("\n    AND (%s) IN (SELECT %s FROM spine)", prefixed("h", keys), prefixed("spine", quoteAll(r.d, lookupColumns(f.On))))
@@ -294,15 +294,39 @@ func (r *renderer) timeline(i int, f project.Feature, t Table) {
 		r.add(" AND h._known_at IS NULL")
 	}
 	r.add("\n)")
+	r.add(",\nx%d AS (SELECT DISTINCT %s FROM h%d WHERE _deleted)", i, partition, i)
 	// Rows of one batch share the moment they became known: the newest event of it counts.
-	r.add(",\nd%d AS (SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY %s, __vis ORDER BY __r DESC) AS __q FROM h%d) x WHERE __q = 1)", i, partition, i)
+	r.add(",\nd%d AS (SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY %s, __seen ORDER BY __r DESC) AS __q FROM h%d\n    WHERE (%s) NOT IN (SELECT %s FROM x%d)) y WHERE __q = 1)",
+		i, partition, i, partition, partition, i)
 	// A row that became known after a newer event had, changes nothing.
-	r.add(",\nm%d AS (SELECT *, max(__r) OVER (PARTITION BY %s ORDER BY __vis ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS __before FROM d%d)", i, partition, i)
+	r.add(",\nm%d AS (SELECT *, max(__r) OVER (PARTITION BY %s ORDER BY __seen ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS __before FROM d%d)", i, partition, i)
+	r.retracted(i, keys, event)
 	r.add(",\nt%d AS (SELECT *", i)
 	if !asof(r.d) {
 		r.add(", coalesce(lead(__vis) OVER (PARTITION BY %s ORDER BY __vis), TIMESTAMPTZ '9999-12-31 00:00:00+00') AS __until", partition)
 	}
-	r.add(" FROM m%d WHERE __before IS NULL OR __r > __before)", i)
+	r.add(" FROM (SELECT *, __seen AS __vis FROM m%d WHERE __before IS NULL OR __r > __before\n  UNION ALL SELECT * FROM s%d WHERE __q = 1) y)", i, i)
+}
+
+// retracted writes the timeline of the keys of which an event was deleted: an
+// older event then counts again. At each moment at which something became known,
+// the newest event whose version of that moment is not deleted counts, or none.
+func (r *renderer) retracted(i int, keys []string, event string) {
+	partition := strings.Join(keys, ", ")
+	same := func(a, b string) string {
+		parts := make([]string, len(keys))
+		for n, k := range keys {
+			parts[n] = a + "." + k + " = " + b + "." + k
+		}
+		return strings.Join(parts, " AND ")
+	}
+	// A version counts until a later one of its event is known.
+	r.add(",\ng%d AS (SELECT %s, __r, __seen, min(__seen) OVER (PARTITION BY %s, %s ORDER BY _seq ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS __gone\n  FROM h%d WHERE (%s) IN (SELECT %s FROM x%d))",
+		i, partition, partition, event, i, partition, partition, i)
+	r.add(",\ns%d AS (SELECT h.*, row_number() OVER (PARTITION BY %s, c.__at ORDER BY h._deleted, h.__r DESC) AS __q, CAST(NULL AS BIGINT) AS __before, c.__at AS __vis",
+		i, prefixed("h", keys))
+	r.add("\n  FROM (SELECT DISTINCT %s, __seen AS __at FROM g%d) c JOIN g%d g ON %s AND g.__seen <= c.__at AND (g.__gone IS NULL OR g.__gone > c.__at)\n  JOIN h%d h ON %s AND h.__r = g.__r)",
+		partition, i, i, same("g", "c"), i, same("h", "g"))
 }
 
 func asof(d dialect.Dialect) bool { return d.Name() == dialect.DuckDB.Name() }
@@ -358,18 +382,18 @@ func (r *renderer) result() {
 	r.add("\nSELECT %s\nFROM spine s%s\nORDER BY %s, s.%s", strings.Join(columns, ",\n       "), joins, prefixed("s", order), q(rowColumn))
 }
 
-// taken returns the columns that a feature takes: NULL beyond its time to live
-// (judged after the join, by event time, so that an expired row is not replaced
-// by an older one), and the default where no row counts at all.
+// taken returns the columns that a feature takes: the default, or NULL, where no
+// row counts or the one that does is beyond its time to live (judged after the
+// join, by event time, so that an expired row is not replaced by an older one).
 func (r *renderer) taken(i int, f project.Feature, t Table, alias string) []string {
 	q := r.d.Quote
-	alive := fmt.Sprintf("%s.__vis IS NOT NULL", alias)
+	alive := fmt.Sprintf("%s.__vis IS NOT NULL AND NOT %s._deleted", alias, alias)
 	if f.TTL > 0 {
 		alive += fmt.Sprintf(" AND s.__ts - %s.%s <= %s", alias, q(t.EventTime), interval(f.TTL))
 	}
 	var out []string
 	for n, name := range f.Take {
-		value := fmt.Sprintf("CASE WHEN %s._deleted THEN NULL ELSE %s.%s END", alias, alias, q(name))
+		value := alias + "." + q(name)
 		otherwise := "NULL"
 		if v, ok := f.Default[name]; ok {
 			otherwise = r.bind(fmt.Sprintf("default_%d_%d", i, n), Plain(v))

@@ -55,8 +55,8 @@ func (w world) answer(a asked) string {
 	if a.key == nil {
 		return "NULL"
 	}
-	best := -1
-	for i, r := range w.rows {
+	versions := map[int]row{} // the newest one of each event that was visible
+	for _, r := range w.rows {
 		if r.key == nil || *r.key != *a.key || r.seq > w.pin {
 			continue
 		}
@@ -68,21 +68,20 @@ func (w world) answer(a asked) string {
 			}
 			visible = max(visible, known)
 		}
-		if visible > a.at {
-			continue
-		}
-		if best < 0 || r.event > w.rows[best].event || r.event == w.rows[best].event && r.seq > w.rows[best].seq {
-			best = i
+		if was, ok := versions[r.event]; visible <= a.at && (!ok || r.seq > was.seq) {
+			versions[r.event] = r
 		}
 	}
-	if best < 0 {
+	newest, found := row{}, false
+	for _, r := range versions {
+		if !r.deleted && (!found || r.event > newest.event) { // an event that was taken back hides no older one
+			newest, found = r, true
+		}
+	}
+	if !found || newest.value == nil || w.ttl > 0 && a.at-newest.event > w.ttl {
 		return "NULL"
 	}
-	r := w.rows[best]
-	if r.deleted || r.value == nil || w.ttl > 0 && a.at-r.event > w.ttl {
-		return "NULL"
-	}
-	return fmt.Sprint(*r.value)
+	return fmt.Sprint(*newest.value)
 }
 
 func optional(t *rapid.T, g *rapid.Generator[int], name string, nulls int) *int {
