@@ -581,7 +581,7 @@ def main(function) -> None:
         traceback.print_exception(e)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(130) if isinstance(e, KeyboardInterrupt) else sys.exit(1)
+        os._exit(130) if isinstance(e, KeyboardInterrupt) else sys.exit(e.code if isinstance(e, SystemExit) and isinstance(e.code, int) else 1)
     session.json("POST", "/v1/events", {"type": "closed"})
 
 

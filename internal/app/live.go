@@ -43,6 +43,16 @@ func (s *Server) Reload(ctx context.Context) error {
 	return s.takeOver(ctx)
 }
 
+// Refresh reads the project folder if it has changed: what a person starts now is
+// what lies there now.
+func (s *Server) Refresh(ctx context.Context) error {
+	changed, err := s.catalog.Reload(ctx)
+	if err != nil || !changed {
+		return err
+	}
+	return s.takeOver(ctx)
+}
+
 // watch reads the folder whenever it changes.
 func (s *Server) watch(ctx context.Context) error { return s.catalog.Run(ctx, s.takeOver) }
 

@@ -23,23 +23,11 @@ func (s *session) progress(what string) *output.Progress {
 	return output.NewProgress(s.Err, s.Terminal, what)
 }
 
-// paramsOf reads key=value pairs as JSON values: a number, true, false, or a text.
-func paramsOf(pairs map[string]string) (json.RawMessage, error) {
+// paramsOf are params as they were typed; the server knows their types.
+func paramsOf(pairs map[string]string) json.RawMessage {
 	if len(pairs) == 0 {
-		return nil, nil
+		return nil
 	}
-	values := map[string]any{}
-	for k, text := range pairs {
-		var v any
-		if err := json.Unmarshal([]byte(text), &v); err != nil {
-			v = text
-		}
-		switch v.(type) {
-		case string, float64, bool:
-		default:
-			return nil, fault.New(fault.Invalid, "param %s: %s is neither a number, a text, true nor false", k, text)
-		}
-		values[k] = v
-	}
-	return json.Marshal(values)
+	b, _ := json.Marshal(pairs) // texts always marshal
+	return b
 }

@@ -25,15 +25,11 @@ type runCommand struct {
 
 // Run starts a run and follows it to its end.
 func (c runCommand) Run(s *session) error {
-	params, err := paramsOf(c.Param)
-	if err != nil {
-		return err
-	}
 	client, err := s.connect(needs{worker: true, running: c.Detach})
 	if err != nil {
 		return err
 	}
-	r, err := client.StartRun(s.ctx, api.RunRequest{Pipeline: c.Pipeline, Window: c.Window, Tasks: c.Task, From: c.From, Params: params, By: me()})
+	r, err := client.StartRun(s.ctx, api.RunRequest{Pipeline: c.Pipeline, Window: c.Window, Tasks: c.Task, From: c.From, Params: paramsOf(c.Param), By: me()})
 	if err != nil {
 		return err
 	}

@@ -44,10 +44,7 @@ func (c scratchCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	params, err := paramsOf(c.Param)
-	if err == nil {
-		err = pl.CheckParams(params)
-	}
+	params, err := pl.ReadParams(paramsOf(c.Param))
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -224,9 +225,16 @@ func (d *Door) query(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
+	next, stop := iter.Pull2(batches)
+	defer stop()
+	batch, err, more := next()
+	if err != nil { // an engine that computes while it is read: the answer has not begun
+		refuse(w, err)
+		return
+	}
 	w.Header().Set("Content-Type", "application/vnd.apache.arrow.stream")
 	out := format.NewIPCWriter(w, schema.Arrow())
-	for batch, err := range batches {
+	for ; more; batch, err, more = next() {
 		if err == nil {
 			err = out.Write(batch)
 		}

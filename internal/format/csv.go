@@ -120,7 +120,8 @@ func (c *csvReader) header(f project.CSVFormat) error {
 	if err != nil {
 		return err
 	}
-	if f.Header != nil && !*f.Header {
+	// Whoever names the columns has a file that does not, unless they say otherwise.
+	if f.Header != nil && !*f.Header || f.Header == nil && len(f.Columns) > 0 {
 		c.first = slices.Clone(record)
 		c.names = f.Columns
 		if len(c.names) == 0 {
@@ -138,6 +139,8 @@ func (c *csvReader) header(f project.CSVFormat) error {
 	for i, n := range c.names {
 		c.names[i] = strings.TrimSpace(n)
 		switch n = c.names[i]; {
+		case strings.Contains(n, "\r"):
+			return fault.New(fault.Refused, "%s:%d: column %d is named %q: the file ends its lines with CR alone; write LF or CR LF", c.file, c.csv.first, i+1, n)
 		case n == "":
 			return fault.New(fault.Refused, "%s:%d: column %d has no name", c.file, c.csv.first, i+1)
 		case seen[n]:

@@ -17,7 +17,7 @@ import (
 
 // backfill cuts a range into windows and creates its runs, or says what it would do.
 func (s *Server) backfill(ctx context.Context, _ *http.Request, in api.BackfillRequest) (api.Backfill, error) {
-	p, pl, bundle, err := s.live(in.Pipeline)
+	p, pl, bundle, err := s.fresh(ctx, in.Pipeline)
 	if err != nil {
 		return api.Backfill{}, err
 	}

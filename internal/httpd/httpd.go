@@ -32,6 +32,7 @@ type Catalog interface {
 	Problems() problem.List
 	Stale() []string // pipelines that run on an older version because theirs is broken
 	Reload(context.Context) error
+	Refresh(context.Context) error // the same, if anything changed
 }
 
 // Bundles serves bundles to workers.

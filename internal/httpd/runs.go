@@ -66,8 +66,17 @@ func (s *Server) live(pipeline string) (*project.Project, *project.Pipeline, str
 	return nil, nil, "", noPipeline(p, pipeline)
 }
 
+// fresh is live, after the folder was looked at: who starts something has perhaps
+// just saved a file. Where the folder cannot be read, the live version counts.
+func (s *Server) fresh(ctx context.Context, pipeline string) (*project.Project, *project.Pipeline, string, error) {
+	if err := s.Catalog.Refresh(ctx); err != nil {
+		s.Log.Warn("read the project again", "cause", err)
+	}
+	return s.live(pipeline)
+}
+
 func (s *Server) startRun(ctx context.Context, _ *http.Request, in api.RunRequest) (api.Run, error) {
-	p, pl, bundle, err := s.live(in.Pipeline)
+	p, pl, bundle, err := s.fresh(ctx, in.Pipeline)
 	if err != nil {
 		return api.Run{}, err
 	}
@@ -76,7 +85,8 @@ func (s *Server) startRun(ctx context.Context, _ *http.Request, in api.RunReques
 			return api.Run{}, fault.New(fault.NotFound, "the pipeline %s has no task %q%s", pl.Name, name, problem.Suggest(name, pl.TaskNames()))
 		}
 	}
-	if err := pl.CheckParams(in.Params); err != nil {
+	params, err := pl.ReadParams(in.Params)
+	if err != nil {
 		return api.Run{}, err
 	}
 	timetable, err := pl.Schedule.Timetable()
@@ -85,7 +95,7 @@ func (s *Server) startRun(ctx context.Context, _ *http.Request, in api.RunReques
 	}
 	n := ledger.NewRun{
 		Environment: s.Environment, ID: ledger.NewID(time.Now()), Pipeline: pl.Name, Owner: pl.Owner, Bundle: bundle,
-		Kind: ledger.KindManual, Params: in.Params, By: in.By, Overlap: pl.Overlap,
+		Kind: ledger.KindManual, Params: params, By: in.By, Overlap: pl.Overlap,
 	}
 	choice := scheduler.Choice{Tasks: in.Tasks, From: in.From}
 	if in.Window != "" {
@@ -206,7 +216,7 @@ func (s *Server) rerun(ctx context.Context, r *http.Request, in api.RerunRequest
 	scope := ledger.RerunScope{Tasks: in.Tasks, Following: in.Following}
 	switch in.Code {
 	case "", "now":
-		_, pl, bundle, err := s.live(info.Pipeline)
+		_, pl, bundle, err := s.fresh(ctx, info.Pipeline)
 		if err != nil {
 			return nil, err
 		}

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // shortest is the least length of a secret that is masked: a shorter one would
@@ -38,12 +41,15 @@ func (m *Masker) Add(v Value) {
 }
 
 func encodings(text string) [][]byte {
-	quoted, _ := json.Marshal(text)
+	escaped, _ := json.Marshal(text)
 	out := [][]byte{
 		[]byte(text),
 		[]byte(url.QueryEscape(text)),
 		[]byte(url.PathEscape(text)),
-		quoted[1 : len(quoted)-1],
+		[]byte(strings.ReplaceAll(strings.ReplaceAll(url.QueryEscape(text), "%2F", "/"), "+", "%20")), // as Python's quote does
+		escaped[1 : len(escaped)-1],
+		[]byte(plainJSON(text)),
+		[]byte(asciiJSON(plainJSON(text))),
 		[]byte(strings.ReplaceAll(text, "'", `'\''`)),
 	}
 	for offset := range 3 {
@@ -62,6 +68,32 @@ func encodings(text string) [][]byte {
 		}
 	}
 	return out
+}
+
+// plainJSON is a text inside of JSON, with nothing escaped for HTML.
+func plainJSON(text string) string {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(text) // a text always marshals
+	return b.String()[1 : b.Len()-len("\"\n")]
+}
+
+// asciiJSON escapes what is not ASCII, as Python's json.dumps does.
+func asciiJSON(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r < utf8.RuneSelf:
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
 }
 
 // Write masks a chunk and returns what can be shown; the rest is kept back

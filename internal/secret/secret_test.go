@@ -60,6 +60,8 @@ func TestTheMaskerKnowsEveryCommonForm(t *testing.T) {
 	forms := map[string]string{
 		"raw": canary, "URL": url.QueryEscape(canary), "path": url.PathEscape(canary),
 		"JSON": string(must(json.Marshal(canary))), "shell": "'" + strings.ReplaceAll(canary, "'", `'\''`) + "'",
+		"Python's quote": strings.ReplaceAll(strings.ReplaceAll(url.QueryEscape(canary), "%2F", "/"), "+", "%20"),
+		"Python's JSON":  pythonJSON(canary),
 		"base64": base64.StdEncoding.EncodeToString([]byte(canary)), "base64, 1": base64.StdEncoding.EncodeToString([]byte("x" + canary + "yz")),
 		"base64, 2": base64.URLEncoding.EncodeToString([]byte("xy" + canary + "z")),
 	}
@@ -94,6 +96,22 @@ func TestTextWithoutSecretsPassesUnchanged(t *testing.T) {
 	if out = append(out, m.Flush()...); !bytes.Equal(out, text) {
 		t.Errorf("%q became %q", text, out)
 	}
+}
+
+// pythonJSON is what json.dumps makes of a text, by default.
+func pythonJSON(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteString(`\` + string(r))
+		case r > 126:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 func must(b []byte, err error) []byte {

@@ -231,6 +231,9 @@ func (s *Session) take(e Event) error {
 	c := &s.completion
 	switch e.Type {
 	case "opened":
+		if s.opened {
+			return fault.New(fault.Conflict, "the session was opened before: call tidemill.main once")
+		}
 		s.opened = true
 	case "closed":
 		if !s.closed && s.sinks.Closed != nil {
@@ -255,17 +258,25 @@ func (s *Session) take(e Event) error {
 		}
 		c.Metrics[e.Name] = v
 	case "value":
-		if s.valueBytes += len(e.Name) + len(e.Value); s.valueBytes > protocol.MaxValueBytes {
+		size := s.valueBytes + len(e.Name) + len(e.Value)
+		if was, ok := c.Values[e.Name]; ok {
+			size -= len(e.Name) + len(was)
+		}
+		if size > protocol.MaxValueBytes {
 			return fault.New(fault.Invalid, "the values of a task have at most %d bytes together; write a table for more", protocol.MaxValueBytes)
 		}
 		if c.Values == nil {
 			c.Values = map[string]json.RawMessage{}
 		}
-		c.Values[e.Name] = e.Value
+		c.Values[e.Name], s.valueBytes = e.Value, size
 	case "check":
 		severity := e.Severity
-		if severity == "" {
+		switch severity {
+		case "":
 			severity = "error"
+		case "error", "warning":
+		default:
+			return fault.New(fault.Invalid, "check %s: no severity %q; there are error and warning", e.Name, severity)
 		}
 		c.Checks = append(c.Checks, commit.CheckResult{
 			Name: e.Name, Severity: severity, Passed: e.Passed != nil && *e.Passed, Observed: e.Observed, Expected: e.Expected,

@@ -268,10 +268,10 @@ func (v *version) mode(t *task, w *project.Write, o *file.WriteOptions) {
 }
 
 // predictions reports whether a task writes predictions: it reads one feature
-// set and says nothing of the table, which then is a feature table with the
-// set's key and instant (DESIGN §7).
+// set, trains no model and says nothing of the table, which then is a feature
+// table with the set's key and instant (DESIGN §7).
 func (v *version) predictions(t *task, w *project.Write) bool {
-	if t.parsed.Task.Kind != project.KindPython || len(w.Keys) > 0 || w.EventTime != "" {
+	if t.parsed.Task.Kind != project.KindPython || len(t.models) > 0 || len(w.Keys) > 0 || w.EventTime != "" {
 		return false
 	}
 	var one *set

@@ -88,7 +88,7 @@ func (a *attempt) launch(ctx context.Context, s *session.Session, args, env []st
 	code := exit.Code
 	a.result.ExitCode, a.result.PeakBytes = &code, exit.Peak
 	said := s.Outcome()
-	a.result.Frame = said.Frame
+	a.result.Frame = a.log.masked(said.Frame)
 	if exit.LeftAlone > 0 {
 		a.log.note("%d processes that the task left behind were ended", exit.LeftAlone)
 	}
@@ -125,7 +125,11 @@ func broken(checks []commit.CheckResult) []string {
 	var out []string
 	for _, c := range checks {
 		if !c.Passed && c.Severity == "error" {
-			out = append(out, strings.TrimSpace(c.Name+" "+c.Observed))
+			said := strings.TrimSpace(c.Name + " " + c.Observed)
+			if c.Expected != "" {
+				said += ", wanted " + c.Expected
+			}
+			out = append(out, said)
 		}
 	}
 	return out

@@ -71,6 +71,17 @@ func (l *logbook) mask(v secret.Value) {
 	}
 }
 
+// masked is a text without the secrets that the attempt was given.
+func (l *logbook) masked(text string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var m secret.Masker
+	for _, v := range l.secrets {
+		m.Add(v)
+	}
+	return string(m.Write([]byte(text))) + string(m.Flush())
+}
+
 // stream returns the writer of a named stream.
 func (l *logbook) stream(name string) io.Writer {
 	l.mu.Lock()

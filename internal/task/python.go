@@ -106,6 +106,9 @@ func (s *script) process(ctx context.Context) error {
 	}
 	path := "PYTHONPATH=" + s.SDK + string(os.PathListSeparator) + filepath.Join(s.code.Dir, "lib")
 	err = s.launch(ctx, door, []string{env.Python, filepath.Join(s.code.Dir, filepath.FromSlash(s.task.File))}, append(environment(), path))
+	if err == nil && !door.Outcome().Opened {
+		err = fault.New(fault.Failed, "the script ended with 0 and never opened its session: call tidemill.main at its end")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil && s.last != nil && fault.Is(err, fault.Failed) {

@@ -221,7 +221,11 @@ func (a *attempt) end(err error) protocol.End {
 		e.Outcome, e.Until, e.Reason = protocol.Deferred, later.until, later.reason
 		return e
 	}
-	e.Outcome, e.Kind, e.Reason = protocol.Failed, fault.KindOf(err), firstLines(err.Error())
+	reason := err.Error()
+	if a.log != nil {
+		reason = a.log.masked(reason) // it goes where the log does not: into incidents and their messages
+	}
+	e.Outcome, e.Kind, e.Reason = protocol.Failed, fault.KindOf(err), firstLines(reason)
 	if errors.Is(err, store.ErrFenced) {
 		e.Kind, e.Reason = fault.Lost, "a newer attempt has taken over"
 	}

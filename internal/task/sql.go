@@ -2,15 +2,10 @@ package task
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-
 	"github.com/tidemill/tidemill/internal/core/commit"
-	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
@@ -66,11 +61,8 @@ func (a *attempt) judge(ctx context.Context, q store.Queryer, r project.Rule) (c
 	if err != nil {
 		return out, err
 	}
-	out.Observed = fmt.Sprint(observed)
-	if observed == nil {
-		out.Observed = "NULL"
-	}
-	out.Passed, err = holds(r.Operator, observed, r.Value)
+	out.Observed = observed.said
+	out.Passed, err = holds(r.Operator, observed.value, r.Value)
 	return out, err
 }
 
@@ -81,107 +73,4 @@ func (a *attempt) statement(text string) dialect.Statement {
 		s.Params = used
 	}
 	return s
-}
-
-// single reads the one value that a rule's query yields.
-func single(_ datatype.Schema, batches store.Batches, err error) (any, error) {
-	if err != nil {
-		return nil, err
-	}
-	var value any
-	rows := 0
-	for batch, err := range batches {
-		if err != nil {
-			return nil, err
-		}
-		if batch.NumCols() != 1 {
-			return nil, fault.New(fault.Invalid, "the query yields %d columns; a rule needs one value", batch.NumCols())
-		}
-		rows += int(batch.NumRows())
-		if batch.NumRows() > 0 {
-			value = scalar(batch.Column(0), 0)
-		}
-	}
-	if rows != 1 {
-		return nil, fault.New(fault.Invalid, "the query yields %d rows; a rule needs one value", rows)
-	}
-	return value, nil
-}
-
-// scalar is a value as rules compare it: nil, bool, float64 or string.
-func scalar(column arrow.Array, row int) any {
-	if column.IsNull(row) {
-		return nil
-	}
-	if b, ok := column.(*array.Boolean); ok {
-		return b.Value(row)
-	}
-	text := column.ValueStr(row)
-	var number float64
-	if json.Unmarshal([]byte(text), &number) == nil {
-		return number
-	}
-	return text
-}
-
-// holds compares an observed value by an ODCS operator. NULL satisfies none.
-func holds(operator string, observed any, wanted json.RawMessage) (bool, error) {
-	var want any
-	if err := json.Unmarshal(wanted, &want); err != nil {
-		return false, fault.New(fault.Invalid, "value of %s: %w", operator, err)
-	}
-	if observed == nil {
-		return false, nil
-	}
-	switch operator {
-	case "mustBe":
-		return observed == want, nil
-	case "mustNotBe":
-		return observed != want, nil
-	}
-	number, ok := observed.(float64)
-	if !ok {
-		return false, fault.New(fault.Invalid, "%s compares numbers, and the query yields %v", operator, observed)
-	}
-	bounds, err := numbers(want)
-	if err != nil {
-		return false, fault.New(fault.Invalid, "value of %s: %w", operator, err)
-	}
-	switch operator {
-	case "mustBeGreaterThan":
-		return number > bounds[0], nil
-	case "mustBeGreaterOrEqualTo":
-		return number >= bounds[0], nil
-	case "mustBeLessThan":
-		return number < bounds[0], nil
-	case "mustBeLessOrEqualTo":
-		return number <= bounds[0], nil
-	case "mustBeBetween", "mustNotBeBetween":
-		if len(bounds) != 2 {
-			return false, fault.New(fault.Invalid, "%s takes two numbers", operator)
-		}
-		within := number >= bounds[0] && number <= bounds[1]
-		return within == (operator == "mustBeBetween"), nil
-	}
-	return false, fault.New(fault.Invalid, "no operator %q", operator)
-}
-
-func numbers(v any) ([]float64, error) {
-	switch v := v.(type) {
-	case float64:
-		return []float64{v}, nil
-	case []any:
-		var out []float64
-		for _, one := range v {
-			n, ok := one.(float64)
-			if !ok {
-				return nil, fault.New(fault.Invalid, "%v is no number", one)
-			}
-			out = append(out, n)
-		}
-		if len(out) > 0 {
-			return out, nil
-		}
-	}
-	return nil, fault.New(fault.Invalid, "%v is no number", v)
 }

@@ -1,23 +1,29 @@
 package project
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/problem"
 )
 
-// CheckParams refuses params, an object of JSON, that neither the pipeline nor a
-// task of it declares, or that are of another type. The error is of kind invalid.
-func (p *Pipeline) CheckParams(given json.RawMessage) error {
+// ReadParams reads params, an object of JSON, as the pipeline and its tasks declare
+// them, and returns them with every value in the declared type. A text stands for
+// a value of any type, as on a command line. What is not declared, or of another
+// type, is refused with an error of kind invalid.
+func (p *Pipeline) ReadParams(given json.RawMessage) (json.RawMessage, error) {
 	if len(given) == 0 {
-		return nil
+		return nil, nil
 	}
 	var values map[string]any
-	if err := json.Unmarshal(given, &values); err != nil {
-		return fault.New(fault.Invalid, "params: %w", err)
+	decoder := json.NewDecoder(bytes.NewReader(given))
+	decoder.UseNumber() // a whole number keeps all its digits
+	if err := decoder.Decode(&values); err != nil {
+		return nil, fault.New(fault.Invalid, "params: %w", err)
 	}
 	declared := map[string]string{}
 	for _, one := range p.Params {
@@ -31,23 +37,40 @@ func (p *Pipeline) CheckParams(given json.RawMessage) error {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		kind, ok := declared[name]
 		if !ok {
-			return fault.New(fault.Invalid, "the pipeline %s declares no param %q%s", p.Name, name, problem.Suggest(name, slices.Sorted(maps.Keys(declared))))
+			return nil, fault.New(fault.Invalid, "the pipeline %s declares no param %q%s", p.Name, name, problem.Suggest(name, slices.Sorted(maps.Keys(declared))))
 		}
-		if !hasType(values[name], kind) {
-			return fault.New(fault.Invalid, "param %s takes type %s; %v is another", name, kind, values[name])
+		v, ok := typed(values[name], kind)
+		if !ok {
+			return nil, fault.New(fault.Invalid, "param %s takes type %s; %v is another", name, kind, values[name])
 		}
+		values[name] = v
 	}
-	return nil
+	return json.Marshal(values)
 }
 
-func hasType(v any, kind string) bool {
-	switch n := v.(type) {
-	case string:
-		return kind == "string"
-	case bool:
-		return kind == "boolean"
-	case float64:
-		return kind == "number" || kind == "integer" && n == float64(int64(n))
+// typed is a value in a declared type, if it is one.
+func typed(v any, kind string) (any, bool) {
+	text, isText := v.(string)
+	number, isNumber := v.(json.Number)
+	if isNumber {
+		text = number.String()
 	}
-	return false
+	var err error
+	switch {
+	case kind == "string":
+		return v, isText
+	case kind == "boolean" && isText:
+		v, err = strconv.ParseBool(text)
+	case kind == "boolean":
+		_, ok := v.(bool)
+		return v, ok
+	case kind == "integer" && (isText || isNumber):
+		v, err = strconv.ParseInt(text, 10, 64)
+	case kind == "number" && (isText || isNumber):
+		_, err = strconv.ParseFloat(text, 64)
+		v = json.Number(text)
+	default:
+		return nil, false
+	}
+	return v, err == nil && (kind != "number" || json.Valid([]byte(text)))
 }

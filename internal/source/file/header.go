@@ -9,7 +9,11 @@ import (
 	"github.com/tidemill/tidemill/internal/source/tree"
 )
 
-var headerStart = regexp.MustCompile(`^--\s*tidemill\s*:`)
+var (
+	headerStart = regexp.MustCompile(`^--\s*tidemill\s*:`)
+	// headerLike is a line that is meant to begin a block, and begins none.
+	headerLike = regexp.MustCompile(`(?i)^\s*--\s*tide?mill?\s*:?\s*$`)
+)
 
 // SQLSettings returns the settings block of a .sql file: the comment lines from
 // `-- tidemill:` to the first line that is no comment. Nil is no block.
@@ -35,6 +39,12 @@ func SQLSettings(name, text string) (*tree.Node, problem.List) {
 			at := problem.Place{File: name, Line: i + 1, Column: 1}
 			found = append(found, problem.New(problem.BadHeader, at, "move it to the beginning of the file", "the settings block stands behind other text and has no effect"))
 			break
+		}
+	}
+	for i := range lines[:min(end+1, len(lines))] {
+		if start < 0 && headerLike.MatchString(strings.TrimPrefix(lines[i], "\ufeff")) {
+			at := problem.Place{File: name, Line: i + 1, Column: 1}
+			return nil, append(found, problem.New(problem.BadHeader, at, "begin the line with `-- tidemill:`", "the line looks like the beginning of a settings block and is none: the settings below it have no effect"))
 		}
 	}
 	if start < 0 {
