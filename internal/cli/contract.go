@@ -49,7 +49,7 @@ func (s *session) judgeTable(t project.Table, agreed *contract.Table) error {
 	}
 	out := output.Table{Columns: []string{"rule", "on fail", "rows that break it", ""}, Values: list}
 	for _, one := range list {
-		out.Rows = append(out.Rows, []string{one.Rule, one.OnFail, output.Number(one.Rows), one.Skipped})
+		out.Rows = append(out.Rows, []string{one.Rule, one.OnFail, s.number(one.Rows), one.Skipped})
 	}
 	return s.judge(out, broken, fault.Refused)
 }

@@ -231,7 +231,7 @@ func (c quarantineReplayCommand) Run(s *session) error {
 }
 
 type digestCommand struct {
-	Tables []string `arg:"" optional:"" help:"The tables; without them every one that the project keeps, so no views."`
+	Tables []string `arg:"" optional:"" help:"The tables; without them every one that the project keeps in a database, so no views."`
 }
 
 // tableDigest is one table's digest; a table that was not written yet has none.
@@ -249,7 +249,9 @@ func (c digestCommand) Run(s *session) error {
 		return err
 	}
 	if len(c.Tables) == 0 {
-		c.Tables = p.Written(true) // a view keeps no rows; its averages may differ in their last bit from one reading to the next
+		c.Tables = slices.DeleteFunc(p.Written(true), func(name string) bool { // files have no digest of rows
+			return slices.ContainsFunc(p.Stores, func(s project.Store) bool { return s.Kind == "files" && strings.HasPrefix(name, s.Name+":") })
+		}) // a view keeps no rows; its averages may differ in their last bit from one reading to the next
 	}
 	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
@@ -265,7 +267,7 @@ func (c digestCommand) Run(s *session) error {
 		switch known := p.Written(false); {
 		case err == nil:
 			values = append(values, tableDigest{t.String(), d.Digest, d.Rows, true})
-			out.Rows = append(out.Rows, []string{t.String(), d.Digest, output.Number(d.Rows)})
+			out.Rows = append(out.Rows, []string{t.String(), d.Digest, s.number(d.Rows)})
 		case !fault.Is(err, fault.NotFound):
 			return fmt.Errorf("%s: %w", t, err)
 		case !slices.Contains(known, t.String()):

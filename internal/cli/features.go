@@ -201,7 +201,7 @@ func (c featuresLeakageCommand) print(s *session, out leakage) error {
 	}
 	var rows [][]string
 	for _, t := range out.Tables {
-		rows = append(rows, []string{t.Table.String(), output.Number(t.Leaked), t.Median})
+		rows = append(rows, []string{t.Table.String(), s.number(t.Leaked), t.Median})
 	}
 	if err := output.Align(s.Out, []string{"feature table", "labels that would have seen the future", "median wait until it was known"}, rows); err != nil {
 		return err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"strconv"
 
 	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/fault"
@@ -16,6 +17,14 @@ func (s *session) judge(t output.Table, bad bool, kind fault.Kind) error {
 		return err
 	}
 	return silent{kind}
+}
+
+// number is a count as the form of output wants it.
+func (s *session) number(n int64) string {
+	if s.output == "csv" {
+		return strconv.FormatInt(n, 10)
+	}
+	return output.Number(n)
 }
 
 // progress tells how far some work is.

@@ -28,7 +28,7 @@ func (c pruneCommand) Run(s *session) error {
 		return err
 	}
 	if s.output != "table" {
-		return s.give(output.Table{Columns: []string{"runs", "incidents"}, Values: gone, Rows: [][]string{{output.Number(int64(gone.Runs)), output.Number(int64(gone.Incidents))}}})
+		return s.give(output.Table{Columns: []string{"runs", "incidents"}, Values: gone, Rows: [][]string{{s.number(int64(gone.Runs)), s.number(int64(gone.Incidents))}}})
 	}
 	verb := "left"
 	if c.DryRun {

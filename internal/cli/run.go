@@ -195,6 +195,10 @@ func (c runsCommand) Run(s *session, client *api.Client) error {
 		return err
 	}
 	if len(runs) == 0 && s.output == "table" {
+		if c.Pipeline+c.State != "" {
+			s.say("no such runs")
+			return nil
+		}
 		s.say("no runs yet; start one with: tidemill run PIPELINE")
 		return nil
 	}

@@ -23,7 +23,7 @@ func (verifyCommand) Run(s *session, client warehouse) error {
 			first = f.Violations[0]
 			bad += f.Count
 		}
-		t.Rows = append(t.Rows, []string{f.Invariant, f.Statement, output.Number(f.Checked), fmt.Sprint(f.Count), first})
+		t.Rows = append(t.Rows, []string{f.Invariant, f.Statement, s.number(f.Checked), fmt.Sprint(f.Count), first})
 	}
 	if bad > 0 {
 		s.say("%d violations", bad)

@@ -80,6 +80,7 @@ func TestCSVIsReadAsItWasWritten(t *testing.T) {
 		{"tabs are found", "a\tb\n1\tx y\n", project.CSVFormat{}, "a|b\nf.csv:2 1|x y\n"},
 		{"a record of several lines", "a,b\n\"x\ny\",1\nz,2\n", project.CSVFormat{}, "a|b\nf.csv:2 x\ny|1\nf.csv:4 z|2\n"},
 		{"byte order mark, CRLF, no last line end", "\ufeffa,b\r\n1,2\r\n3,4", project.CSVFormat{}, "a|b\nf.csv:2 1|2\nf.csv:3 3|4\n"},
+		{"named columns are of a file without a header", "Ada,x\nBob,y\n", project.CSVFormat{Columns: []string{"n", "v"}}, "n|v\nf.csv:1 Ada|x\nf.csv:2 Bob|y\n"},
 		{"without a header", "1,2\n3,4\n", project.CSVFormat{Header: &no, Columns: []string{"x", "y"}}, "x|y\nf.csv:1 1|2\nf.csv:2 3|4\n"},
 		{"own null", "a,b\nNA,1\n,2\n", project.CSVFormat{Nulls: []string{"NA"}}, "a|b\nf.csv:2 ∅|1\nf.csv:3 |2\n"},
 		{"lines before the header", "# made by hand\na,b\n1,2\n", project.CSVFormat{Skip: 1}, "a|b\nf.csv:3 1|2\n"},

@@ -118,13 +118,11 @@ func (tx *Tx) saveModel(c Command, epoch int64, m commit.Model) error {
 	}
 	for alias, condition := range m.Promote {
 		ok, err := tx.mayPromote(c.Environment, m, alias, condition)
+		if err == nil && ok {
+			err = tx.moveAlias(c.Environment, m.Name, alias, version, c.Run+"/"+c.Task)
+		}
 		if err != nil {
 			return err
-		}
-		if ok {
-			if err := tx.moveAlias(c.Environment, m.Name, alias, version, c.Run+"/"+c.Task); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
@@ -161,8 +159,13 @@ func (tx *Tx) mayPromote(environment string, m commit.Model, alias, condition st
 }
 
 func (tx *Tx) moveAlias(environment, model, alias string, version int, by string) error {
-	return tx.exec(`INSERT INTO model_alias (environment, model, alias, version, moved_us, moved_by) VALUES ($1, $2, $3, $4, $5, $6)
+	moved, err := tx.execCount(`INSERT INTO model_alias (environment, model, alias, version, moved_us, moved_by)
+		SELECT environment, model, $3, version, $5, $6 FROM model WHERE environment = $1 AND model = $2 AND version = $4
 		ON CONFLICT (environment, model, alias) DO UPDATE
 		SET version = excluded.version, moved_us = excluded.moved_us, moved_by = excluded.moved_by`,
 		environment, model, alias, version, us(tx.now), by)
+	if err == nil && moved == 0 {
+		err = fault.New(fault.NotFound, "there is no %s:%d", model, version)
+	}
+	return err
 }

@@ -78,16 +78,7 @@ func (l *Ledger) ModelVersion(ctx context.Context, environment, model, which str
 
 // Promote moves an alias of a model to a version.
 func (l *Ledger) Promote(ctx context.Context, environment, model, alias string, version int, by string) error {
-	return l.write(ctx, func(tx *Tx) error {
-		var there int
-		if err := tx.queryRow(`SELECT count(*) FROM model WHERE environment = $1 AND model = $2 AND version = $3`, environment, model, version).Scan(&there); err != nil {
-			return err
-		}
-		if there == 0 {
-			return fault.New(fault.NotFound, "there is no %s:%d", model, version)
-		}
-		return tx.moveAlias(environment, model, alias, version, by)
-	})
+	return l.write(ctx, func(tx *Tx) error { return tx.moveAlias(environment, model, alias, version, by) })
 }
 
 // Pin returns a pin by its id.

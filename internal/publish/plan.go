@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/contract"
@@ -73,6 +74,9 @@ func (r Request) planTable(ctx context.Context, load store.Load, t Table) (*plan
 			return p, p.fitsView()
 		}
 	}
+	if err := distinct(source); err != nil {
+		return nil, err
+	}
 	g, err := gate.New(gate.Config{Contract: t.Contract, Source: source, Window: p.window})
 	if err != nil {
 		return nil, err
@@ -84,6 +88,19 @@ func (r Request) planTable(ctx context.Context, load store.Load, t Table) (*plan
 	}
 	p.spec.Admit = p.admit
 	return p, nil
+}
+
+// distinct refuses columns whose names differ in case alone: engines take them for one.
+func distinct(source datatype.Schema) error {
+	seen := map[string]string{}
+	for _, f := range source.Fields {
+		key := strings.ToLower(f.Name)
+		if other, ok := seen[key]; ok {
+			return fault.New(fault.Refused, "the columns %q and %q differ in case alone, and a table cannot hold both: rename one at the source", other, f.Name)
+		}
+		seen[key] = f.Name
+	}
+	return nil
 }
 
 // spec is what the store has to know of the table, but for the schema.

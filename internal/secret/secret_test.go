@@ -62,7 +62,7 @@ func TestTheMaskerKnowsEveryCommonForm(t *testing.T) {
 		"JSON": string(must(json.Marshal(canary))), "shell": "'" + strings.ReplaceAll(canary, "'", `'\''`) + "'",
 		"Python's quote": strings.ReplaceAll(strings.ReplaceAll(url.QueryEscape(canary), "%2F", "/"), "+", "%20"),
 		"Python's JSON":  pythonJSON(canary),
-		"base64": base64.StdEncoding.EncodeToString([]byte(canary)), "base64, 1": base64.StdEncoding.EncodeToString([]byte("x" + canary + "yz")),
+		"base64":         base64.StdEncoding.EncodeToString([]byte(canary)), "base64, 1": base64.StdEncoding.EncodeToString([]byte("x" + canary + "yz")),
 		"base64, 2": base64.URLEncoding.EncodeToString([]byte("xy" + canary + "z")),
 	}
 	for name, form := range forms {

@@ -137,6 +137,7 @@ func (v *version) cycle(cycle []string, why map[[2]string]problem.Place) {
 
 // warnings says what is allowed and yet likely wrong.
 func (v *version) warnings() {
+	v.unbound()
 	warned := map[string]bool{}
 	for _, p := range v.pipelines {
 		for _, t := range p.tasks {
@@ -147,6 +148,32 @@ func (v *version) warnings() {
 				v.tooEarly(t, w)
 			}
 			v.skewed(t)
+		}
+	}
+}
+
+// unbound warns of a contract that judges nothing.
+func (v *version) unbound() {
+	var written []string
+	for _, p := range v.pipelines {
+		for _, t := range p.tasks {
+			for _, w := range t.out.Writes {
+				written = append(written, w.Table.String())
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.contracts)) {
+		b := v.contracts[name]
+		if b.table == nil {
+			continue
+		}
+		t, err := project.ParseTable(b.table.Name)
+		if err != nil || v.external(t) {
+			continue
+		}
+		if writer, known := v.producer(t); writer == nil && !known {
+			v.fail(nil, problem.New(problem.Unbound, b.place, suggest(b.table.Name, written, "write the table's name as physicalName, or name it under external: of its store"),
+				"the contract is for %s, which no task writes", b.table.Name))
 		}
 	}
 }

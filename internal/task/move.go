@@ -100,9 +100,9 @@ func (a *attempt) absent(write project.Write, missing error) (*store.Reading, er
 			if until.After(limit) {
 				until = limit
 			}
-			return nil, &deferred{until, missing.Error() + "; looks again until " + limit.UTC().Format(time.RFC3339)}
+			return nil, &deferred{until, missing.Error() + "; looks again until " + limit.In(a.zone).Format("2006-01-02 15:04")}
 		}
-		return nil, fault.New(fault.NotFound, "%w; it did not come within %s", missing, calendar.FormatDuration(m.Wait))
+		return nil, fault.New(fault.NotFound, "%w; it was to come until %s, %s after its time", missing, from.Add(m.Wait).In(a.zone).Format("2006-01-02 15:04"), calendar.FormatDuration(m.Wait))
 	}
 	return nil, missing
 }

@@ -121,8 +121,12 @@ func ParseWindow(text string, zone *time.Location) (Window, error) {
 	}
 	w := Window{Start: start, End: end}
 	if w.Empty() {
+		what := "the window ends before it has begun"
+		if w.Start.Equal(w.End) {
+			what = "the window is empty"
+		}
 		return Window{}, &ParseError{
-			Field: FieldWindow, Text: text, Problem: "the window ends before it has begun",
+			Field: FieldWindow, Text: text, Problem: what,
 			Remedy: "Write the earlier moment first; the end itself is not part of the window.",
 		}
 	}

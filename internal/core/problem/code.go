@@ -64,6 +64,7 @@ const (
 	BadBudget      Code = "TM507"
 	NoKey          Code = "TM508"
 	LeftBehind     Code = "TM509"
+	Unbound        Code = "TM510"
 
 	ModeImpossible Code = "TM601"
 	UnknownKind    Code = "TM602"

@@ -7,6 +7,7 @@
 package folder
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -279,6 +280,7 @@ func (s *Scan) load(name string, info fs.FileInfo, limit int64) (*File, error) {
 		s.add(problem.TooLarge, name, "", "%s has more than %d bytes", name, limit)
 		return nil, nil
 	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors write it, and no parser here reads it
 	f := &File{Path: name, Data: data, Hash: sha256.Sum256(data), size: info.Size(), changed: info.ModTime(), read: now}
 	return f, nil
 }
