@@ -85,3 +85,29 @@ func TestAScriptRunsByHandAndPublishesOnlyIfAsked(t *testing.T) {
 		}
 	}
 }
+
+func TestAKeyWithTwoLabelsIsRefusedByName(t *testing.T) {
+	f := folder{t, t.TempDir()}
+	for name, text := range map[string]string{
+		"tidemill.yaml":             "project: twice\n",
+		"pipelines/base/rows.sql":   "SELECT range AS id, TIMESTAMPTZ '2024-01-01 00:00:00+00' AS asked FROM range(10)",
+		"pipelines/base/labels.sql": "SELECT id % 9 AS id, id > 5 AS late, asked AS told FROM base.rows",
+		"features/s.yaml": "spine: SELECT id, asked FROM base.rows\nkey: [id]\nat: asked\n" +
+			"label: {sql: \"SELECT id, late, told FROM base.labels\", column: late, known_at: told}\nfeatures: [{expr: id * 2, as: x}]\n",
+		"pipelines/learn/learn.py": "# /// script\n# [tool.tidemill]\n# reads = [\"features:s\"]\n# ///\nimport tidemill\n\n\n" +
+			"def learn(run):\n    print(len(run.training_set(\"s\")))\n\n\ntidemill.main(learn)\n",
+	} {
+		path := filepath.Join(f.dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.must("run", "base")
+	talk, code := f.byHand("pipelines/learn/learn.py")
+	if code == 0 || !strings.Contains(talk, "feature set s: the label has 2 rows for id = 0: its SQL must give one row for each key") {
+		t.Errorf("ended with %d\n%s", code, talk)
+	}
+}

@@ -74,6 +74,9 @@ func (r Request) planTable(ctx context.Context, load store.Load, t Table) (*plan
 			return p, p.fitsView()
 		}
 	}
+	if len(source.Fields) == 0 {
+		return nil, fault.New(fault.Refused, "the source has no columns, not even their names, and the table has no contract that would name them: write one, or leave the empty file out")
+	}
 	if err := distinct(source); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ package training
 import (
 	"context"
 	"fmt"
+	"strings"
 	"slices"
 	"time"
 
@@ -85,6 +86,11 @@ func join(ctx context.Context, view store.View, d dialect.Dialect, r Request, la
 	if err != nil {
 		return nil, err
 	}
+	if labels && r.Set.Label != nil {
+		if err := oneLabelEach(ctx, view, d, r.Set, o); err != nil {
+			return nil, err
+		}
+	}
 	statement, err := feature.Spine(r.Set, d, o)
 	if err != nil {
 		return nil, err
@@ -94,6 +100,34 @@ func join(ctx context.Context, view store.View, d dialect.Dialect, r Request, la
 		return nil, err
 	}
 	return a, a.answer(ctx, d, r.Set, o)
+}
+
+// oneLabelEach refuses labels of which a key has several.
+func oneLabelEach(ctx context.Context, view store.View, d dialect.Dialect, s project.FeatureSet, o feature.Options) error {
+	statement, err := feature.Twice(s, d, o)
+	if err != nil {
+		return err
+	}
+	_, batches, err := view.Query(ctx, statement)
+	if err != nil {
+		return err
+	}
+	var found error
+	for batch, err := range batches {
+		if err != nil {
+			return err
+		}
+		if batch.NumRows() == 0 {
+			continue
+		}
+		var key []string
+		for i, name := range s.Key {
+			key = append(key, name+" = "+datatype.ValueText(batch.Column(i), 0))
+		}
+		n := datatype.ValueText(batch.Column(len(s.Key)), 0)
+		found = fault.New(fault.Refused, "the label has %s rows for %s: its SQL must give one row for each key", n, strings.Join(key, ", "))
+	}
+	return found
 }
 
 // answer joins the kept spine to the features.

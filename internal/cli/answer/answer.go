@@ -6,7 +6,9 @@ package answer
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -32,7 +34,11 @@ func Read(from io.Reader, most int) (Rows, error) {
 		return out, err
 	}
 	for _, f := range schema.Fields() {
-		out.Columns = append(out.Columns, f.Name)
+		name := f.Name
+		for n := 1; slices.Contains(out.Columns, name); n++ { // a SELECT may name two alike; JSON may not
+			name = fmt.Sprintf("%s_%d", f.Name, n)
+		}
+		out.Columns = append(out.Columns, name)
 	}
 	for batch, err := range batches {
 		if err != nil {

@@ -191,6 +191,19 @@ func Spine(s project.FeatureSet, d dialect.Dialect, o Options) (dialect.Statemen
 	return dialect.Statement{SQL: r.b.String(), Params: r.used()}, nil
 }
 
+// Twice returns the query of keys that have more than one label: every one of
+// them would double its row.
+func Twice(s project.FeatureSet, d dialect.Dialect, o Options) (dialect.Statement, error) {
+	r, err := newRenderer(s, d, o)
+	if err != nil {
+		return dialect.Statement{}, err
+	}
+	key := quoteAll(d, s.Key)
+	r.add("SELECT %s, count(*) AS __n FROM (\n%s\n  ) l\nWHERE %s IS NOT NULL\nGROUP BY %s HAVING count(*) > 1 ORDER BY __n DESC LIMIT 1",
+		strings.Join(key, ", "), strings.TrimSpace(s.Label.SQL), strings.Join(key, " IS NOT NULL AND "), strings.Join(key, ", "))
+	return dialect.Statement{SQL: r.b.String(), Params: r.used()}, nil
+}
+
 // asked writes the spine's rows with everything that is computed from them
 // alone, so that nothing needs the tables behind the spine a second time.
 func (r *renderer) asked() {

@@ -2,6 +2,7 @@ package files
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -21,7 +22,7 @@ type recordBatch = arrow.RecordBatch
 // same. Source files must not differ in columns or types.
 func align(name string, has, want datatype.Schema) (*alignment, error) {
 	if len(has.Fields) != len(want.Fields) {
-		return nil, fault.New(fault.Refused, "%s has %d columns, the files before it %d", name, len(has.Fields), len(want.Fields))
+		return nil, fault.New(fault.Refused, "%s has the columns %s, the files before it %s", name, strings.Join(has.Visible().Names(), ", "), strings.Join(want.Visible().Names(), ", "))
 	}
 	same := true
 	for i, f := range want.Fields {
