@@ -137,7 +137,7 @@ func TestWantedColumnsAreThereThoughTheFileLacksThem(t *testing.T) {
 	if err != nil || got != "a|b\nf.csv:2 1|∅\n" {
 		t.Errorf("%q, %v", got, err)
 	}
-	got, err = dump(format.ReadJSON(strings.NewReader(`{"a": 1}`), "f.jsonl", project.Format{}, []string{"b"}))
+	got, err = dump(format.ReadJSON(strings.NewReader(`{"a": 1}`), "f.jsonl", project.Format{}, []string{"b"}, false))
 	if err != nil || got != "a|b\nf.jsonl:1 1|∅\n" {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -147,20 +147,23 @@ func TestJSONLinesKeepTheirText(t *testing.T) {
 	t.Parallel()
 	text := `{"a": 12345678901234567890.10, "b": "x\u00e9\n", "c": null}` + "\n\n" + `{"c": {"k": [1, 2]}, "a": true}` + "\n"
 	want := "a|b|c\nf.jsonl:1 12345678901234567890.10|xé\n|∅\nf.jsonl:3 true|∅|{\"k\": [1, 2]}\n"
-	if got, err := dump(format.ReadJSON(strings.NewReader(text), "f.jsonl", project.Format{}, nil)); err != nil || got != want {
+	if got, err := dump(format.ReadJSON(strings.NewReader(text), "f.jsonl", project.Format{}, nil, false)); err != nil || got != want {
 		t.Errorf("%v\n%s", err, cmp.Diff(want, got))
 	}
 	for bad, where := range map[string]string{
 		"[1]\n": "f.jsonl:1", "{\"a\":1}\n{\"a\":\n": "f.jsonl:2", "{\"a\":1,\"a\":2}": "given twice", "{} {}": "more than one value",
 		"{\"a\":1}x": "f.jsonl:1", "{\"__file\":1}": "uses itself", "\xff": "not UTF-8",
 	} {
-		_, err := dump(format.ReadJSON(strings.NewReader(bad), "f.jsonl", project.Format{}, nil))
+		_, err := dump(format.ReadJSON(strings.NewReader(bad), "f.jsonl", project.Format{}, nil, false))
 		if !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), where) {
 			t.Errorf("%q: %v, want %q", bad, err, where)
 		}
 	}
 	late := strings.Repeat("{\"a\":1}\n", 1500) + "{\"b\":1}\n"
-	if _, err := dump(format.ReadJSON(strings.NewReader(late), "f.jsonl", project.Format{}, nil)); !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), "f.jsonl:1501") {
+	if got, err := dump(format.ReadJSON(strings.NewReader(late), "f.jsonl", project.Format{}, []string{"a"}, true)); err != nil || strings.Count(got, "\n") < 1501 {
+		t.Errorf("only what is wanted: %d lines, %v", strings.Count(got, "\n"), err)
+	}
+	if _, err := dump(format.ReadJSON(strings.NewReader(late), "f.jsonl", project.Format{}, nil, false)); !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), "f.jsonl:1501") {
 		t.Errorf("a key that comes late is lost in silence: %v", err)
 	}
 }
@@ -461,7 +464,7 @@ func FuzzCSV(f *testing.F) {
 func FuzzJSON(f *testing.F) {
 	f.Add("{\"a\": [1, {\"b\": null}]}\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		_, err := dump(format.ReadJSON(strings.NewReader(text), "f.jsonl", project.Format{}, nil))
+		_, err := dump(format.ReadJSON(strings.NewReader(text), "f.jsonl", project.Format{}, nil, false))
 		if err != nil && !fault.Is(err, fault.Refused) {
 			t.Fatalf("%q: %v", text, err)
 		}

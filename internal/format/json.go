@@ -26,9 +26,10 @@ const (
 
 // ReadJSON reads one file of JSON objects, one per line. The columns are the
 // keys of the first lines and those that are wanted; a key that appears only
-// later is refused, because its values would be lost. Texts are delivered
+// later is refused, because its values would be lost, unless only what is wanted
+// is asked for. Texts are delivered
 // without quotes; numbers, objects and lists as they are written; null as NULL.
-func ReadJSON(r io.Reader, file string, f project.Format, want []string) (datatype.Schema, Batches, error) {
+func ReadJSON(r io.Reader, file string, f project.Format, want []string, only bool) (datatype.Schema, Batches, error) {
 	plain, err := decompress(r, f.Compression)
 	if err != nil {
 		return datatype.Schema{}, nil, fmt.Errorf("%s: %w", file, err)
@@ -37,7 +38,7 @@ func ReadJSON(r io.Reader, file string, f project.Format, want []string) (dataty
 	if err := skipBOM(buffered, file); err != nil {
 		return datatype.Schema{}, nil, err
 	}
-	j := &jsonReader{lines: buffered, file: file}
+	j := &jsonReader{lines: buffered, file: file, only: only}
 	var sample []jsonLine
 	names := []string{}
 	for range sampleLines {
@@ -49,7 +50,7 @@ func ReadJSON(r io.Reader, file string, f project.Format, want []string) (dataty
 			return datatype.Schema{}, nil, err
 		}
 		for _, key := range line.keys {
-			if !slices.Contains(names, key) {
+			if !slices.Contains(names, key) && (!only || slices.Contains(want, key)) {
 				names = append(names, key)
 			}
 		}
@@ -69,6 +70,7 @@ func ReadJSON(r io.Reader, file string, f project.Format, want []string) (dataty
 }
 
 type jsonReader struct {
+	only  bool // keys that no column has are left out
 	lines *bufio.Reader
 	file  string
 	line  int64
@@ -191,7 +193,7 @@ func (j *jsonReader) batches(names []string, sample []jsonLine, source io.Closer
 
 func (j *jsonReader) append(t *textBatch, names []string, line jsonLine) error {
 	for _, key := range line.keys {
-		if !slices.Contains(names, key) {
+		if !j.only && !slices.Contains(names, key) {
 			return fault.New(fault.Refused, "%s:%d: the key %q appears here for the first time, after %d lines without it; name it in the contract", j.file, line.number, key, sampleLines)
 		}
 	}

@@ -75,6 +75,8 @@ type Request struct {
 	Format project.Format
 	// Columns are delivered by text formats even where the source lacks them, as NULL.
 	Columns []string
+	// Only leaves out what Columns does not name, where a row of a text format names its own columns.
+	Only  bool
 	Batch   int // rows per batch that the reader should aim at; 0: the reader's choice
 }
 

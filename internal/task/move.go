@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/tidemill/tidemill/internal/core/calendar"
+	"github.com/tidemill/tidemill/internal/core/contract"
 	"github.com/tidemill/tidemill/internal/core/dialect"
 	"github.com/tidemill/tidemill/internal/core/expr"
 	"github.com/tidemill/tidemill/internal/core/fault"
@@ -67,6 +68,7 @@ func (a *attempt) read(ctx context.Context, write project.Write) (*store.Reading
 		a.log.note("reading %s:%s", m.FromStore, request.Path)
 	}
 	if c := a.code.Contract(write.Table); c != nil {
+		request.Only = c.ExtraColumns == contract.ExtraIgnore
 		for _, f := range c.Fields {
 			request.Columns = append(request.Columns, f.Name)
 		}

@@ -177,7 +177,7 @@ func (s *Store) openOne(ctx context.Context, name string, r store.Request) (*ope
 		o.schema, o.batches, err = format.ReadCSV(file, name, f, r.Columns)
 	case format.JSON:
 		o.text = true
-		o.schema, o.batches, err = format.ReadJSON(file, name, f, r.Columns)
+		o.schema, o.batches, err = format.ReadJSON(file, name, f, r.Columns, r.Only)
 	case format.Parquet:
 		o.schema, o.batches, err = format.ReadParquet(ctx, file, name)
 	default:
