@@ -77,7 +77,7 @@ type Request struct {
 	Columns []string
 	// Only leaves out what Columns does not name, where a row of a text format names its own columns.
 	Only  bool
-	Batch   int // rows per batch that the reader should aim at; 0: the reader's choice
+	Batch int // rows per batch that the reader should aim at; 0: the reader's choice
 }
 
 // Reading is an open read. Batches may be consumed once.
