@@ -18,8 +18,6 @@ import (
 
 const batchRows = 65_536
 
-func ptr[T any](v T) *T { return &v }
-
 // table is a contract with ten columns and eight kinds of rules: type, required,
 // range, multiple, length, pattern, list of values, forbidden values.
 func table(b *testing.B) *contract.Table {
@@ -29,8 +27,8 @@ func table(b *testing.B) *contract.Table {
 		Name: "bench", PhysicalName: "raw.bench",
 		CustomProperties: []contract.CustomProperty{{Property: "tidemill.onFail", Value: "quarantine"}},
 		Properties: []contract.PropertyDocument{
-			{Name: "time_hour", LogicalType: "timestamp", Required: true, Options: contract.OptionsDocument{Timezone: ptr(true)}},
-			{Name: "carrier", LogicalType: "string", Required: true, Options: contract.OptionsDocument{MinLength: ptr(int64(2)), MaxLength: ptr(int64(2))}},
+			{Name: "time_hour", LogicalType: "timestamp", Required: true, Options: contract.OptionsDocument{Timezone: new(true)}},
+			{Name: "carrier", LogicalType: "string", Required: true, Options: contract.OptionsDocument{MinLength: new(int64(2)), MaxLength: new(int64(2))}},
 			{Name: "flight", LogicalType: "integer", Required: true},
 			{Name: "tailnum", LogicalType: "string", Options: contract.OptionsDocument{Pattern: "^N[0-9A-Z]{1,5}$"}},
 			{Name: "origin", LogicalType: "string", Quality: []contract.QualityDocument{{Metric: "invalidValues", Arguments: contract.ArgumentsDocument{ValidValues: []any{"EWR", "JFK", "LGA"}}, Operators: none}}},

@@ -59,10 +59,7 @@ func project(b *testing.B) string {
 			write(b, fmt.Sprintf("%s/m%d.yaml", folder, i), fmt.Sprintf("move:\n  from: \"landing:p%03d/m%d/{window.start:%%Y-%%m-%%d}.csv*\"\n  to: raw.p%03d_m%d\n  mode: append\n  format: {csv: {header: true, nulls: [\"\"]}}\n  missing: {wait: 3h}\nretries: 2\n", p, i, p, i))
 		}
 		for i := range 10 {
-			other := (p + i) % pipelines
-			if other > p {
-				other = p
-			}
+			other := min((p+i)%pipelines, p)
 			write(b, fmt.Sprintf("%s/s%d.sql", folder, i), fmt.Sprintf("-- tidemill:\n--   mode: append\n--   timeout: 10m\n\n-- A task of pipeline %d.\nWITH recent AS (\n  SELECT id, seen, amount FROM raw.p%03d_m%d WHERE seen >= $window_start AND seen < $window_end\n)\nSELECT r.id, r.seen, sum(r.amount) OVER w AS total, count(*) OVER w AS n\nFROM recent AS r LEFT JOIN raw.p%03d_m%d AS o USING (id)\nWINDOW w AS (PARTITION BY r.id ORDER BY r.seen RANGE BETWEEN INTERVAL 7 DAY PRECEDING AND CURRENT ROW)\n", p, p, i%8, other, (i+1)%8))
 		}
 		write(b, folder+"/c.yaml", fmt.Sprintf("check:\n  table: raw.p%03d_m0\n  rules:\n  - name: some rows\n    query: SELECT count(*) FROM raw.p%03d_m0 WHERE seen >= $window_start\n    mustBeGreaterThan: %d\n", p, p, p))

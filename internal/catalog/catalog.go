@@ -194,9 +194,7 @@ func keepFiles(files map[string][]byte, before *bundle.Bundle, prefix string) {
 			delete(files, name)
 		}
 	}
-	for name, content := range before.Files(prefix) {
-		files[name] = content
-	}
+	maps.Copy(files, before.Files(prefix))
 }
 
 // Run looks at the folder until ctx ends, and calls changed after every change.

@@ -174,11 +174,11 @@ func (c modelsListCommand) Run(s *session, client *api.Client) error {
 	}
 	t := output.Table{Columns: []string{"model", "version", "aliases", "metrics", "pin", "run", "created"}, Values: list}
 	for _, m := range list {
-		metrics := ""
+		var metrics strings.Builder
 		for _, name := range sortedKeys(m.Metrics) {
-			metrics += fmt.Sprintf("%s=%.4g ", name, m.Metrics[name])
+			fmt.Fprintf(&metrics, "%s=%.4g ", name, m.Metrics[name])
 		}
-		t.Rows = append(t.Rows, []string{m.Name, fmt.Sprint(m.Version), strings.Join(m.Aliases, ", "), metrics, short(m.Pin), m.Run, s.local(m.Created)})
+		t.Rows = append(t.Rows, []string{m.Name, fmt.Sprint(m.Version), strings.Join(m.Aliases, ", "), metrics.String(), short(m.Pin), m.Run, s.local(m.Created)})
 	}
 	return s.give(t)
 }

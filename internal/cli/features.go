@@ -307,10 +307,8 @@ func (s *session) model(ref string) (api.Model, error) {
 		if which == "" || fmt.Sprint(m.Version) == which {
 			return m, nil
 		}
-		for _, alias := range m.Aliases {
-			if alias == which {
-				return m, nil
-			}
+		if slices.Contains(m.Aliases, which) {
+			return m, nil
 		}
 	}
 	return api.Model{}, s.noModel(ref)

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -70,9 +71,7 @@ func (o *story) features(s *session, p *project.Project, setName string) error {
 	for _, t := range o.Run.Tasks {
 		for _, a := range t.Attempts {
 			for _, r := range a.Receipts {
-				for table, seq := range r.Completion.Read {
-					row.Vector[table] = seq
-				}
+				maps.Copy(row.Vector, r.Completion.Read)
 			}
 		}
 	}

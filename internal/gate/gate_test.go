@@ -20,8 +20,6 @@ import (
 	"github.com/tidemill/tidemill/internal/kernel"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func operator(name string, v any) []contract.OperatorDocument {
 	return []contract.OperatorDocument{{Name: name, Values: []any{v}}}
 }
@@ -37,7 +35,7 @@ func flights(t *testing.T, more ...contract.CustomProperty) *contract.Table {
 		Name: "flights", PhysicalName: "raw.flights",
 		CustomProperties: append([]contract.CustomProperty{custom("eventTime", "time_hour"), custom("onFail", "quarantine")}, more...),
 		Properties: []contract.PropertyDocument{
-			{Name: "time_hour", LogicalType: "timestamp", PrimaryKey: true, PrimaryKeyPosition: 1, Options: contract.OptionsDocument{Timezone: ptr(true)}},
+			{Name: "time_hour", LogicalType: "timestamp", PrimaryKey: true, PrimaryKeyPosition: 1, Options: contract.OptionsDocument{Timezone: new(true)}},
 			{Name: "flight", LogicalType: "integer", PrimaryKey: true, PrimaryKeyPosition: 2},
 			{Name: "tailnum", LogicalType: "string", Options: contract.OptionsDocument{Pattern: "^N[0-9A-Z]{1,5}$"}, CustomProperties: []contract.CustomProperty{custom("onFail", "warn")}},
 			{Name: "arr_time", LogicalType: "integer", Options: contract.OptionsDocument{Minimum: 0, Maximum: 2359}},
@@ -46,7 +44,7 @@ func flights(t *testing.T, more ...contract.CustomProperty) *contract.Table {
 				Quality: []contract.QualityDocument{{Metric: "invalidValues", Arguments: contract.ArgumentsDocument{ValidValues: []any{"EWR", "JFK"}}, Operators: operator("mustBe", 0)}},
 			},
 			{Name: "fare", PhysicalType: "DECIMAL(6,2)", LogicalType: "number", CustomProperties: []contract.CustomProperty{custom("onFail", "coerce")}},
-			{Name: "note", LogicalType: "string", Options: contract.OptionsDocument{MaxLength: ptr(int64(4))}, CustomProperties: []contract.CustomProperty{custom("onFail", "coerce")}},
+			{Name: "note", LogicalType: "string", Options: contract.OptionsDocument{MaxLength: new(int64(4))}, CustomProperties: []contract.CustomProperty{custom("onFail", "coerce")}},
 		},
 		Quality: []contract.QualityDocument{{Name: "thin day", Metric: "rowCount", Operators: operator("mustBeGreaterThan", 500)}},
 	}}}

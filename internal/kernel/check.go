@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"math"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -383,10 +384,8 @@ func (k *Check) prepareValues() func(arrow.Array, *Bits) bool {
 		words := c.Values
 		if len(words) <= 8 {
 			find = textsFailing(func(text string) bool {
-				for _, w := range words {
-					if w == text {
-						return fails
-					}
+				if slices.Contains(words, text) {
+					return fails
 				}
 				return !fails
 			})

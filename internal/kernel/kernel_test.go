@@ -205,8 +205,6 @@ func compareCast(t *rapid.T, mem memory.Allocator, c *kernel.Caster, scalar valu
 	}
 }
 
-func ptr[T any](v T) *T { return &v }
-
 func TestChecksOverColumnsFindWhatTheJudgeFinds(t *testing.T) {
 	t.Parallel()
 	names, err := pattern.New(`^[a-z0-9äN.-]{1,3}\b`)
@@ -246,7 +244,7 @@ func TestChecksOverColumnsFindWhatTheJudgeFinds(t *testing.T) {
 		case contract.KindMultiple:
 			check.MultipleOf = rapid.SampledFrom([]string{"2", "0.5", "1.5", "99999999999999999999"}).Draw(t, "step")
 		case contract.KindLength:
-			check.MinLength, check.MaxLength = ptr(int64(1)), ptr(int64(3))
+			check.MinLength, check.MaxLength = new(int64(1)), new(int64(3))
 		case contract.KindPattern:
 			check.Pattern = &names
 		case contract.KindEnum, contract.KindForbidden:

@@ -71,7 +71,7 @@ func ownPaths() map[string]string {
 		if len(parts) != 3 {
 			continue
 		}
-		for _, controller := range strings.Split(parts[1], ",") {
+		for controller := range strings.SplitSeq(parts[1], ",") {
 			paths[controller] = parts[2]
 		}
 	}

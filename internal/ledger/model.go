@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -67,10 +68,8 @@ func (l *Ledger) ModelVersion(ctx context.Context, environment, model, which str
 		if m.Version == number {
 			return m, nil
 		}
-		for _, a := range m.Aliases {
-			if a == which {
-				return m, nil
-			}
+		if slices.Contains(m.Aliases, which) {
+			return m, nil
 		}
 	}
 	return ModelInfo{}, fault.New(fault.NotFound, "model %s has no version or alias %q", model, which)

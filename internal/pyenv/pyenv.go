@@ -118,7 +118,7 @@ func (p *Preparer) interpreter(ctx context.Context) (path string, version [3]int
 
 // satisfies holds a version against a specifier such as ">=3.11,<3.13".
 func satisfies(version [3]int, requires string) error {
-	for _, clause := range strings.Split(requires, ",") {
+	for clause := range strings.SplitSeq(requires, ",") {
 		clause = strings.TrimSpace(clause)
 		if clause == "" {
 			continue

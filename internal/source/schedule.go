@@ -65,8 +65,7 @@ type adder func(code problem.Code, at problem.Place, remedy, format string, args
 // blame reports what the calendar could not read, at the character it names.
 func blame(err error, code problem.Code, text form.Text, add adder) {
 	at, remedy := text.Place, ""
-	var p *calendar.ParseError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*calendar.ParseError](err); ok {
 		remedy = form.Clause(p.Remedy)
 		if text.Node != nil {
 			at = text.Node.At(p.Offset)
@@ -118,8 +117,7 @@ func (v *version) buildWindow(p *pipeline, w file.Window, out *project.Schedule,
 		return // reported already
 	}
 	if err := table.Check(); err != nil {
-		var empty *calendar.EmptyWindowError
-		if errors.As(err, &empty) {
+		if empty, ok := errors.AsType[*calendar.EmptyWindowError](err); ok {
 			add(problem.EmptyWindow, w.Place, form.Clause(empty.Remedy), "%s", err)
 		} else {
 			blame(err, problem.BadValue, form.Text{Place: w.Place}, add)

@@ -202,12 +202,12 @@ func Leak(ctx context.Context, v store.Viewer, r Request) (Leakage, error) {
 func (l *Leakage) count(ctx context.Context, view store.View, set project.FeatureSet, o feature.Options, relation string) error {
 	q := dialect.DuckDB.Quote
 	var early, columns []string
-	joins := ""
+	var joins strings.Builder
 	for i, f := range set.Features {
 		if f.Expr != "" {
 			continue
 		}
-		joins += fmt.Sprintf(" LEFT JOIN %s c%d ON c%d.seq = l.%s", o.Commits(f.Table), i, i, q(fmt.Sprintf("__seq_%d", i)))
+		fmt.Fprintf(&joins, " LEFT JOIN %s c%d ON c%d.seq = l.%s", o.Commits(f.Table), i, i, q(fmt.Sprintf("__seq_%d", i)))
 		known := fmt.Sprintf("coalesce(l.%s, c%d.known_at)", q(fmt.Sprintf("__row_known_%d", i)), i)
 		condition := fmt.Sprintf("coalesce(%s > l.%s, false)", known, q(set.At))
 		early = append(early, condition)
@@ -219,7 +219,7 @@ func (l *Leakage) count(ctx context.Context, view store.View, set project.Featur
 		return nil
 	}
 	values, err := oneRow(ctx, view, dialect.Statement{SQL: fmt.Sprintf("SELECT count(*) FILTER (%s), %s FROM %s l%s",
-		strings.Join(early, " OR "), strings.Join(columns, ", "), relation, joins)})
+		strings.Join(early, " OR "), strings.Join(columns, ", "), relation, joins.String())})
 	if err != nil {
 		return err
 	}

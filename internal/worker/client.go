@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -45,9 +46,7 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, he
 		return nil, fault.New(fault.Internal, "%s %s: %w", method, path, err)
 	}
 	for _, h := range []http.Header{c.header, header} {
-		for k, v := range h {
-			req.Header[k] = v
-		}
+		maps.Copy(req.Header, h)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

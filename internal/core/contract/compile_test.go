@@ -16,8 +16,6 @@ import (
 
 var outside = contract.Outside{Zone: time.LoadLocation}
 
-func ptr[T any](v T) *T { return &v }
-
 func at(line int) contract.Position {
 	return contract.Position{Place: problem.Place{File: "contracts/x.odcs.yaml", Line: line, Column: 3}}
 }
@@ -32,7 +30,7 @@ func operator(name string, values ...any) []contract.OperatorDocument {
 
 // flights is the contract of the format reference.
 func flights() contract.Document {
-	zoned := contract.OptionsDocument{Timezone: ptr(true)}
+	zoned := contract.OptionsDocument{Timezone: new(true)}
 	return contract.Document{
 		Position: at(1), ID: "flights", Version: "1.0.0", Status: "active", Team: "airline-data",
 		Tables: []contract.TableDocument{{
@@ -141,7 +139,7 @@ func TestTheStrongestSayingDecidesTheType(t *testing.T) {
 		{contract.PropertyDocument{LogicalType: "number"}, "float64", contract.FromLogical},
 		{contract.PropertyDocument{LogicalType: "string", Options: options("uuid")}, "uuid", contract.FromLogical},
 		{contract.PropertyDocument{LogicalType: "timestamp", PhysicalType: "timestamptz"}, "timestamptz", contract.FromPhysical},
-		{contract.PropertyDocument{LogicalType: "timestamp", Options: contract.OptionsDocument{Timezone: ptr(false), DefaultTimezone: "Europe/Berlin"}}, "timestamp", contract.FromLogical},
+		{contract.PropertyDocument{LogicalType: "timestamp", Options: contract.OptionsDocument{Timezone: new(false), DefaultTimezone: "Europe/Berlin"}}, "timestamp", contract.FromLogical},
 		{contract.PropertyDocument{LogicalType: "object"}, "json", contract.FromLogical},
 		{contract.PropertyDocument{LogicalType: "array", Items: &contract.PropertyDocument{LogicalType: "object", Properties: []contract.PropertyDocument{{Name: "a", LogicalType: "date", Required: true}}}}, "list<struct<a date>>", contract.FromLogical},
 	} {
@@ -202,7 +200,7 @@ func TestWhatCannotBeJudgedIsAProblemWhereItStands(t *testing.T) {
 		"sql without a query":  {quality(contract.QualityDocument{Type: "sql", Operators: operator("mustBe", 0)}), problem.MissingKey},
 		"bad pattern":          {option("string", contract.OptionsDocument{Pattern: "(?i)a"}), problem.BadPattern},
 		"pattern of a number":  {option("number", contract.OptionsDocument{Pattern: "a"}), problem.BadPattern},
-		"length of a number":   {option("number", contract.OptionsDocument{MinLength: ptr(int64(1))}), problem.BadValue},
+		"length of a number":   {option("number", contract.OptionsDocument{MinLength: new(int64(1))}), problem.BadValue},
 		"range of a text":      {option("string", contract.OptionsDocument{Minimum: 1}), problem.BadValue},
 		"empty range":          {option("integer", contract.OptionsDocument{Minimum: 5, Maximum: 3}), problem.BadValue},
 		"bound that is none":   {option("date", contract.OptionsDocument{Minimum: "2013-02-30"}), problem.BadValue},
@@ -262,7 +260,7 @@ func TestVerdictsAreTakenFromTheNearestThatHasAMeaning(t *testing.T) {
 	t.Parallel()
 	p := contract.PropertyDocument{
 		LogicalType: "string", Required: true, Unique: true,
-		Options:          contract.OptionsDocument{MaxLength: ptr(int64(3))},
+		Options:          contract.OptionsDocument{MaxLength: new(int64(3))},
 		CustomProperties: custom("onFail", "coerce"),
 		Quality: []contract.QualityDocument{
 			{Name: "few nulls", Metric: "nullValues", Operators: operator("mustBeLessThan", 5), Unit: "percent"},

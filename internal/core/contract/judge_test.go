@@ -33,7 +33,7 @@ func TestARowCheckJudgesTheValueAfterTheCast(t *testing.T) {
 		{"an empty text is not", contract.Check{Kind: contract.KindRequired, Type: datatype.Of(datatype.String)}, "", false},
 		{"multiples are exact", contract.Check{Kind: contract.KindMultiple, Type: datatype.Of(datatype.Float64), MultipleOf: "0.1"}, "0.3", false},
 		{"and so is what is none", contract.Check{Kind: contract.KindMultiple, Type: datatype.DecimalOf(4, 2), MultipleOf: "0.05"}, "0.11", true},
-		{"length counts characters", contract.Check{Kind: contract.KindLength, Type: datatype.Of(datatype.String), MaxLength: ptr(int64(2))}, "äß", false},
+		{"length counts characters", contract.Check{Kind: contract.KindLength, Type: datatype.Of(datatype.String), MaxLength: new(int64(2))}, "äß", false},
 		{"an enum compares values", contract.Check{Kind: contract.KindEnum, Type: integer, Values: []string{"1", "2"}}, "+1.0", false},
 		{"and no others", contract.Check{Kind: contract.KindEnum, Type: integer, Values: []string{"1", "2"}}, "3", true},
 		{"an empty enum admits nothing", contract.Check{Kind: contract.KindEnum, Type: integer}, "3", true},

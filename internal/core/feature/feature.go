@@ -237,13 +237,13 @@ func (r *renderer) asked() {
 		}
 	}
 	r.add("SELECT %s\n  FROM (SELECT *", strings.Join(columns, ", "))
-	expressions := ""
+	var expressions strings.Builder
 	for _, f := range r.set.Features {
 		if f.Expr != "" && !r.isPlain(f) {
-			expressions += fmt.Sprintf(", (%s) AS %s", f.Expr, q(f.As))
+			fmt.Fprintf(&expressions, ", (%s) AS %s", f.Expr, q(f.As))
 		}
 	}
-	r.add("%s FROM (\n%s\n  ) a) a%s", expressions, strings.TrimSpace(r.set.Spine), join)
+	r.add("%s FROM (\n%s\n  ) a) a%s", expressions.String(), strings.TrimSpace(r.set.Spine), join)
 	if len(where) > 0 {
 		r.add("\n  WHERE %s", strings.Join(where, " AND "))
 	}
@@ -371,7 +371,7 @@ func (r *renderer) result() {
 	if c.Label != "" {
 		columns = append(columns, "s."+q(c.Label))
 	}
-	joins := ""
+	var joins strings.Builder
 	for i, f := range r.set.Features {
 		if f.Expr != "" {
 			columns = append(columns, "s."+q(f.As))
@@ -381,9 +381,9 @@ func (r *renderer) result() {
 		columns = append(columns, r.taken(i, f, t, alias)...)
 		on := r.equal("s", lookupColumns(f.On), alias, t.Keys) + fmt.Sprintf(" AND s.__ts >= %s.__vis", alias)
 		if asof(r.d) {
-			joins += fmt.Sprintf("\nASOF LEFT JOIN t%d %s ON %s", i, alias, on)
+			fmt.Fprintf(&joins, "\nASOF LEFT JOIN t%d %s ON %s", i, alias, on)
 		} else {
-			joins += fmt.Sprintf("\nLEFT JOIN t%d %s ON %s AND s.__ts < %s.__until", i, alias, on, alias)
+			fmt.Fprintf(&joins, "\nLEFT JOIN t%d %s ON %s AND s.__ts < %s.__until", i, alias, on, alias)
 		}
 		if r.o.Extra != nil {
 			for _, e := range r.o.Extra(alias, t) {
@@ -392,7 +392,7 @@ func (r *renderer) result() {
 		}
 	}
 	order := quoteAll(r.d, append([]string{c.At}, c.Key...))
-	r.add("\nSELECT %s\nFROM spine s%s\nORDER BY %s, s.%s", strings.Join(columns, ",\n       "), joins, prefixed("s", order), q(rowColumn))
+	r.add("\nSELECT %s\nFROM spine s%s\nORDER BY %s, s.%s", strings.Join(columns, ",\n       "), joins.String(), prefixed("s", order), q(rowColumn))
 }
 
 // taken returns the columns that a feature takes: the default, or NULL, where no

@@ -16,13 +16,11 @@ import (
 // The traps of point-in-time joins, each by its name. Times are minutes; what is
 // right was found by hand. Sampling (trap 12) is the SDK's: TrainingSet.split.
 
-func is(n int) *int { return &n }
-
 // one is a spine that asks about key 1 at each of the minutes; row n is the nth.
 func one(minutes ...int) []asked {
 	out := make([]asked, len(minutes))
 	for i, m := range minutes {
-		out[i] = asked{i, is(1), m}
+		out[i] = asked{i, new(1), m}
 	}
 	return out
 }
@@ -48,7 +46,7 @@ func holds(t *testing.T, w world, want ...string) {
 func TestTrap01OfEqualEventsTheLaterCommitCounts(t *testing.T) {
 	t.Parallel()
 	w := world{
-		rows:    []row{{key: is(1), event: 10, seq: 1, value: is(1)}, {key: is(1), event: 10, seq: 2, value: is(2)}},
+		rows:    []row{{key: new(1), event: 10, seq: 1, value: new(1)}, {key: new(1), event: 10, seq: 2, value: new(2)}},
 		commits: map[int]int{1: 20, 2: 20}, spine: one(20, 30),
 	}
 	holds(t, w, "2", "2")
@@ -65,9 +63,9 @@ func TestTrap02ALateRowNeverWinsAndACorrectionDoes(t *testing.T) {
 	t.Parallel()
 	holds(t, world{
 		rows: []row{
-			{key: is(1), event: 20, seq: 1, value: is(2)},
-			{key: is(1), event: 10, seq: 2, value: is(1)}, // late
-			{key: is(1), event: 20, seq: 3, value: is(3)}, // a correction
+			{key: new(1), event: 20, seq: 1, value: new(2)},
+			{key: new(1), event: 10, seq: 2, value: new(1)}, // late
+			{key: new(1), event: 20, seq: 3, value: new(3)}, // a correction
 		},
 		commits: map[int]int{1: 30, 2: 40, 3: 60}, spine: one(35, 50, 60),
 	}, "2", "2", "3")
@@ -77,8 +75,8 @@ func TestTrap03StrictLeavesOutWhatIsOnlySimulated(t *testing.T) {
 	t.Parallel()
 	w := world{
 		rows: []row{
-			{key: is(1), event: 10, seq: 2, known: is(15), value: is(1)}, // backfilled: as if loaded then
-			{key: is(1), event: 5, seq: 1, value: is(2)},
+			{key: new(1), event: 10, seq: 2, known: new(15), value: new(1)}, // backfilled: as if loaded then
+			{key: new(1), event: 5, seq: 1, value: new(2)},
 		},
 		commits: map[int]int{1: 8, 2: 500}, spine: one(20),
 	}
@@ -90,7 +88,7 @@ func TestTrap03StrictLeavesOutWhatIsOnlySimulated(t *testing.T) {
 func TestTrap04AnExpiredNewestValueIsNullAndNoOlderOne(t *testing.T) {
 	t.Parallel()
 	holds(t, world{
-		rows:    []row{{key: is(1), event: 10, seq: 1, value: is(1)}, {key: is(1), event: 20, seq: 2, value: is(2)}},
+		rows:    []row{{key: new(1), event: 10, seq: 1, value: new(1)}, {key: new(1), event: 20, seq: 2, value: new(2)}},
 		commits: map[int]int{1: 10, 2: 20}, ttl: 15, spine: one(25, 35, 36),
 	}, "2", "2", "NULL")
 }
@@ -98,7 +96,7 @@ func TestTrap04AnExpiredNewestValueIsNullAndNoOlderOne(t *testing.T) {
 func TestTrap05TheSessionsZoneChangesNothing(t *testing.T) {
 	t.Parallel()
 	w := world{
-		rows:    []row{{key: is(1), event: 240, seq: 1, value: is(1)}},
+		rows:    []row{{key: new(1), event: 240, seq: 1, value: new(1)}},
 		commits: map[int]int{1: 300}, spine: one(299, 300), mode: feature.Known, pin: 9,
 	}
 	for _, zone := range []string{"UTC", "America/New_York", "Pacific/Kiritimati"} {
@@ -116,7 +114,7 @@ func TestTrap06AWindowsValueIsNotThereBeforeItsEnd(t *testing.T) {
 	t.Parallel()
 	// A mean over [0, 60) is stamped with 60, and is known no earlier.
 	holds(t, world{
-		rows:    []row{{key: is(1), event: 60, seq: 1, known: is(0), value: is(7)}},
+		rows:    []row{{key: new(1), event: 60, seq: 1, known: new(0), value: new(7)}},
 		commits: map[int]int{1: 0}, spine: one(0, 59, 60),
 	}, "NULL", "NULL", "7")
 }
@@ -124,16 +122,16 @@ func TestTrap06AWindowsValueIsNotThereBeforeItsEnd(t *testing.T) {
 func TestTrap07TheEdgeIsInclusiveAndAvailableAfterMovesIt(t *testing.T) {
 	t.Parallel()
 	holds(t, world{
-		rows:    []row{{key: is(1), event: 10, seq: 1, value: is(1)}, {key: is(1), event: 30, seq: 2, known: is(40), value: is(2)}},
+		rows:    []row{{key: new(1), event: 10, seq: 1, value: new(1)}, {key: new(1), event: 30, seq: 2, known: new(40), value: new(2)}},
 		commits: map[int]int{1: 10, 2: 500}, spine: one(9, 10, 30, 39, 40),
 	}, "NULL", "1", "1", "1", "2")
 }
 
 func TestTrap08EqualSpineRowsKeepTheirCount(t *testing.T) {
 	t.Parallel()
-	same := asked{0, is(1), 20}
+	same := asked{0, new(1), 20}
 	holds(t, world{
-		rows:    []row{{key: is(1), event: 10, seq: 1, value: is(1)}},
+		rows:    []row{{key: new(1), event: 10, seq: 1, value: new(1)}},
 		commits: map[int]int{1: 10}, spine: []asked{same, same, same},
 	}, "1", "1", "1")
 }
@@ -141,15 +139,15 @@ func TestTrap08EqualSpineRowsKeepTheirCount(t *testing.T) {
 func TestTrap09ANullKeyHasNullFeaturesAndStays(t *testing.T) {
 	t.Parallel()
 	holds(t, world{
-		rows:    []row{{key: nil, event: 10, seq: 1, value: is(1)}, {key: is(1), event: 10, seq: 1, value: is(2)}},
-		commits: map[int]int{1: 10}, spine: []asked{{0, nil, 20}, {1, is(1), 20}},
+		rows:    []row{{key: nil, event: 10, seq: 1, value: new(1)}, {key: new(1), event: 10, seq: 1, value: new(2)}},
+		commits: map[int]int{1: 10}, spine: []asked{{0, nil, 20}, {1, new(1), 20}},
 	}, "NULL", "2")
 }
 
 func TestTrap10ANewestValueThatIsNullStaysNull(t *testing.T) {
 	t.Parallel()
 	holds(t, world{
-		rows:    []row{{key: is(1), event: 10, seq: 1, value: is(1)}, {key: is(1), event: 20, seq: 2, value: nil}},
+		rows:    []row{{key: new(1), event: 10, seq: 1, value: new(1)}, {key: new(1), event: 20, seq: 2, value: nil}},
 		commits: map[int]int{1: 10, 2: 20}, spine: one(15, 25),
 	}, "1", "NULL")
 }
@@ -188,7 +186,7 @@ func TestTrap13ADaysValueIsKnownOnceTheLocalDayHasClosed(t *testing.T) {
 	begin := time.Date(2013, 3, 9, 22, 0, 0, 0, time.UTC)
 	closes := int(day.End.Sub(begin) / time.Minute)
 	holds(t, world{
-		rows:    []row{{key: is(1), event: closes, seq: 1, known: is(0), value: is(1)}},
+		rows:    []row{{key: new(1), event: closes, seq: 1, known: new(0), value: new(1)}},
 		commits: map[int]int{1: 0}, spine: one(closes-1, closes),
 	}, "NULL", "1")
 	if hours := day.End.Sub(day.Start).Hours(); hours != 23 {
@@ -208,7 +206,7 @@ func TestTrap15TheLabelsOwnTableShowsNoOutcomeBeforeItWasKnown(t *testing.T) {
 	t.Parallel()
 	// The flight leaves at 10 and is asked about then; what became of it is known at 90.
 	holds(t, world{
-		rows:    []row{{key: is(1), event: 10, seq: 1, known: is(90), value: is(1)}},
+		rows:    []row{{key: new(1), event: 10, seq: 1, known: new(90), value: new(1)}},
 		commits: map[int]int{1: 500}, spine: one(10, 89, 90),
 	}, "NULL", "NULL", "1")
 }
@@ -217,9 +215,9 @@ func TestTrap16ACommitInFlightIsNotSeen(t *testing.T) {
 	t.Parallel()
 	w := world{
 		rows: []row{
-			{key: is(1), event: 10, seq: 1, value: is(1)},
-			{key: is(1), event: 20, seq: 2, value: is(2)}, // written, and no commit of that number yet
-			{key: is(1), event: 30, seq: 3, value: is(3)}, // above the pin
+			{key: new(1), event: 10, seq: 1, value: new(1)},
+			{key: new(1), event: 20, seq: 2, value: new(2)}, // written, and no commit of that number yet
+			{key: new(1), event: 30, seq: 3, value: new(3)}, // above the pin
 		},
 		commits: map[int]int{1: 10, 3: 30}, spine: one(50), pin: 2,
 	}

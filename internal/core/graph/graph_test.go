@@ -18,7 +18,7 @@ import (
 // of makes a graph of words such as "a>b"; a word without > is a node alone.
 func of(words string) *graph.Graph {
 	g := &graph.Graph{}
-	for _, w := range strings.Fields(words) {
+	for w := range strings.FieldsSeq(words) {
 		if from, to, ok := strings.Cut(w, ">"); ok {
 			g.Arrow(from, to)
 			continue

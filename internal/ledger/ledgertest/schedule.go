@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,8 +89,8 @@ func (b *bundle) slots() string {
 		b.t.Fatal(err)
 	}
 	var out []string
-	for i := len(list) - 1; i >= 0; i-- {
-		out = append(out, list[i].Window.Start.Format("2 ")+list[i].Slot.String())
+	for _, l := range slices.Backward(list) {
+		out = append(out, l.Window.Start.Format("2 ")+l.Slot.String())
 	}
 	return strings.Join(out, "\n")
 }

@@ -28,8 +28,7 @@ func Check(scope expr.Scope, text form.Text, metrics ...string) problem.List {
 	}
 	if _, err := compile(scope, text.V, metrics...); err != nil {
 		at := text.Place
-		var s *expr.SyntaxError
-		if errors.As(err, &s) {
+		if s, ok := errors.AsType[*expr.SyntaxError](err); ok {
 			at = text.Node.At(s.Offset)
 		}
 		message, remedy := explain(err.Error())

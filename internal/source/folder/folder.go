@@ -204,8 +204,7 @@ func (s *Scan) unreadable(name string, err error) error {
 
 // reason is an error without the operation and path that os puts before it.
 func reason(err error) string {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err.Error()
 	}
 	return err.Error()

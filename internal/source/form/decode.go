@@ -245,8 +245,7 @@ func (d *Decoder) duration(n *tree.Node, out *Duration, what string) {
 	value, err := calendar.ParseDuration(n.Text)
 	if err != nil {
 		at, remedy := n.Place, "write whole numbers with units, such as 90m, 6h or 2d"
-		var p *calendar.ParseError
-		if errors.As(err, &p) {
+		if p, ok := errors.AsType[*calendar.ParseError](err); ok {
 			d.add(problem.BadDuration, n.At(p.Offset), Clause(p.Remedy), "%s: %q: %s", what, p.Text, p.Problem)
 			return
 		}
@@ -299,8 +298,7 @@ func (d *Decoder) interpolation(n *tree.Node, f *field, what string) {
 	template, err := expr.ParseTemplate(n.Text)
 	if err != nil {
 		at := n.Place
-		var s *expr.SyntaxError
-		if errors.As(err, &s) {
+		if s, ok := errors.AsType[*expr.SyntaxError](err); ok {
 			at = n.At(s.Offset)
 		}
 		d.add(problem.BadInterpolation, at, "", "%s: %s", what, err)

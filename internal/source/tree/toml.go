@@ -45,8 +45,7 @@ func TOML(text string, locate Locate) (node *Node, found problem.List) {
 	// The strict decoder checks what the bare parser does not: doubled keys and tables.
 	var whole map[string]any
 	if err := toml.Unmarshal([]byte(text), &whole); err != nil {
-		var d *toml.DecodeError
-		if errors.As(err, &d) {
+		if d, ok := errors.AsType[*toml.DecodeError](err); ok {
 			line, column := d.Position()
 			return nil, bad(max(line, 1), max(column, 1), "%s", strings.TrimPrefix(d.Error(), "toml: "))
 		}

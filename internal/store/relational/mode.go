@@ -137,14 +137,15 @@ func (w *Writer) Older() string {
 // Verdicts counts the rows of each verdict into the evidence.
 func (w *Writer) Verdicts(table string) error {
 	var inserted, updated, unchanged, superseded, deleted int64
-	query := "SELECT "
+	var query strings.Builder
+	query.WriteString("SELECT ")
 	for i, verdict := range []string{"inserted", "updated", "unchanged", "superseded", "deleted"} {
 		if i > 0 {
-			query += ", "
+			query.WriteString(", ")
 		}
-		query += "count(*) FILTER (WHERE verdict = '" + verdict + "')"
+		query.WriteString("count(*) FILTER (WHERE verdict = '" + verdict + "')")
 	}
-	if err := w.Engine.Row(w.Ctx, query+" FROM "+table, nil, &inserted, &updated, &unchanged, &superseded, &deleted); err != nil {
+	if err := w.Engine.Row(w.Ctx, query.String()+" FROM "+table, nil, &inserted, &updated, &unchanged, &superseded, &deleted); err != nil {
 		return err
 	}
 	e := &w.Line.Evidence

@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/commit"
@@ -175,11 +176,12 @@ func (w *Writer) Record(at ...any) error {
 		TableName(w.Spec.Table), w.Seq, k.String(), k.Origin(), k.Generation, k.Run, k.Task, string(w.Spec.Mode), w.Kind,
 		start, end, w.Line.Evidence.Staged, w.Spec.Contract, string(text),
 	}, at...)
-	list := "$1"
+	var list strings.Builder
+	list.WriteString("$1")
 	for i := range values[1:] {
-		list += fmt.Sprintf(", $%d", i+2)
+		fmt.Fprintf(&list, ", $%d", i+2)
 	}
-	_, err = w.exec("INSERT INTO "+w.Flavour.Control+".table_commit VALUES ("+list+")", values...)
+	_, err = w.exec("INSERT INTO "+w.Flavour.Control+".table_commit VALUES ("+list.String()+")", values...)
 	return err
 }
 
