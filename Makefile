@@ -41,6 +41,7 @@ check: ## the quick part of the tests, before a commit
 lint: ## all linters, every finding fatal
 	@test -z "$$(gofmt -l cmd internal bench)" || { gofmt -l cmd internal bench; echo "not formatted: run gofmt -w"; exit 1; }
 	@test -x .tools/golangci-lint || GOFLAGS=-buildvcs=false go build -modfile=tools/go.mod -o .tools/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@go mod tidy -diff
 	@go vet ./...
 	@.tools/golangci-lint run ./...
 

@@ -191,6 +191,7 @@ func obituary(err error) (reason string, crashed bool) {
 	switch status.Signal() {
 	case syscall.SIGSEGV, syscall.SIGABRT, syscall.SIGBUS, syscall.SIGILL, syscall.SIGFPE, syscall.SIGTRAP:
 		crashed = true
+	default: // a kill from outside
 	}
 	return fmt.Sprintf("its process was ended by signal %d (%s)", status.Signal(), status.Signal()), crashed
 }

@@ -244,6 +244,7 @@ func interesting(r api.Run) string {
 			score = 2
 		case run.TaskSucceeded:
 			score = 1
+		default: // its log is empty, or of no interest
 		}
 		if t.Attempt > 0 && score > rank {
 			best, rank = t.Name, score

@@ -181,6 +181,7 @@ func typedName(t arrow.DataType) string {
 		return "timestamp"
 	case arrow.DATE32, arrow.DATE64:
 		return "date"
+	default: // a text
 	}
 	return "string" // decimals too: a float would lose digits
 }

@@ -147,6 +147,7 @@ func (s *Server) whyTask(ctx context.Context, p *project.Project, info ledger.Ru
 		return []why.Reason{why.Closing()}
 	case run.TaskSucceeded:
 		return []why.Reason{why.Ended("well", "", t.Ended, "")}
+	default: // an end, below
 	}
 	return []why.Reason{why.Ended(string(t.State), t.Reason, t.Ended, "run it again: tidemill rerun "+info.Run+" --task "+t.Name)}
 }

@@ -67,6 +67,7 @@ func (tx *Tx) tell(ref run.Ref, h run.Header, e run.Tell) error {
 			kind = "contract_broken"
 		case fault.CheckFailed:
 			kind = "check_failed"
+		default: // the word fits
 		}
 	}
 	return tx.report(Report{

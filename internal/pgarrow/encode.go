@@ -180,6 +180,7 @@ func textEncoder(t datatype.Type, c *array.String) encoder {
 		}
 	case datatype.JSON:
 		return func(to []byte, row int) ([]byte, error) { return appendText(append(to, 1), c.Value(row)) }
+	default: // as text, below
 	}
 	return func(to []byte, row int) ([]byte, error) { return appendText(to, c.Value(row)) }
 }

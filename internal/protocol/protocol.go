@@ -99,6 +99,7 @@ func (e End) Event() run.Event {
 		return run.Deferred{Epoch: e.Epoch, Until: e.Until, Reason: e.Reason}
 	case Closed:
 		return run.Closed{Epoch: e.Epoch, Committed: len(e.Result.Receipts) > 0, Tables: e.Result.Tables()}
+	default: // a failure, below
 	}
 	return run.AttemptFailed{Epoch: e.Epoch, Kind: e.Kind, Reason: e.Reason, ExitCode: e.Result.ExitCode}
 }

@@ -273,6 +273,7 @@ func (w *world) workOne() {
 		a.at = failpoint.AfterCommit
 	case failpoint.AfterCommit:
 		over = w.report(a, w.success(a))
+	default: // a passage without effect
 	}
 	if over {
 		w.attempts = slices.Delete(w.attempts, i, i+1)

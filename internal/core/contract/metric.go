@@ -196,6 +196,7 @@ func (c Check) holds(v *big.Rat) bool {
 		return first < 0
 	case MustBeLessOrEqualTo:
 		return first <= 0
+	default: // the two with two operands, below
 	}
 	if bounds[1] == nil {
 		return false

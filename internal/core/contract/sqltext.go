@@ -37,6 +37,7 @@ func (c Check) expressText(e expression, x string) (expression, bool) {
 			return e, false
 		}
 		return e.matched(x, uuidPattern, cast)
+	default: // the others, below
 	}
 	if !duck {
 		return e, false // PostgreSQL has casts that fail the whole statement, and none that return NULL
@@ -61,6 +62,7 @@ func (c Check) expressText(e expression, x string) (expression, bool) {
 		return e, c.Type.Precision == 0
 	case datatype.TimestampTZ:
 		return c.expressInstant(e, x)
+	default: // the others, below
 	}
 	return e, false
 }

@@ -298,6 +298,7 @@ func (r *renderer) timeline(i int, f project.Feature, t Table) {
 		visible = "h." + event
 	case Column:
 		visible = fmt.Sprintf("greatest(h.%s, h.%s)", event, q(r.o.KnownAt))
+	default: // what is known, above
 	}
 	r.add(",\nh%d AS (\n  SELECT h.*, %s AS __seen, row_number() OVER (PARTITION BY %s ORDER BY h.%s, h._seq) AS __r", i, visible, prefixed("h", keys), event)
 	r.add("\n  FROM %s h JOIN %s c ON c.seq = h._seq", r.o.History(f.Table), r.o.Commits(f.Table))

@@ -142,6 +142,7 @@ func (s *Snapshot) acknowledged(e Acknowledged) ([]Effect, error) {
 		return nil, nil
 	case TaskRunning, TaskClosing, TaskCancelling:
 		return nil, nil // repeated by a worker that did not hear the answer
+	default: // illegal in every other state
 	}
 	return nil, ErrIllegal
 }
@@ -156,6 +157,7 @@ func (s *Snapshot) returned(e Returned, at time.Time) ([]Effect, error) {
 	case TaskClosing:
 		s.Task.Session = ""
 		return []Effect{Offer{at}}, nil
+	default: // illegal in every other state
 	}
 	return nil, ErrIllegal
 }
@@ -229,6 +231,7 @@ func (s *Snapshot) deferred(e Deferred, at time.Time) ([]Effect, error) {
 		s.Task.Losses, s.Task.Suspect = 0, false
 		s.rest(e.Until, e.Reason)
 		return []Effect{Offer{e.Until}}, nil
+	default: // illegal in every other state
 	}
 	return nil, ErrIllegal
 }
@@ -341,6 +344,7 @@ func (s *Snapshot) setAside(to TaskState, reason, note string, at time.Time) ([]
 	case TaskFailed, TaskUpstreamFailed, TaskCancelled, TaskSkipped:
 		s.reopen()
 		return s.end(to, "", reason), nil
+	default: // illegal in every other state
 	}
 	return nil, ErrIllegal
 }

@@ -55,6 +55,7 @@ func (s TaskState) Terminal() bool {
 	switch s {
 	case TaskSucceeded, TaskFailed, TaskUpstreamFailed, TaskSkipped, TaskCancelled, TaskAccepted:
 		return true
+	default: // the others go on
 	}
 	return false
 }

@@ -41,6 +41,7 @@ func (c Caster) Value(v any) (any, Flaw) {
 			return reencode(v)
 		case datatype.List, datatype.Struct:
 			return c.nested(v, Caster.Value)
+		default: // no cast
 		}
 		return nil, NoCast
 	}
@@ -61,6 +62,7 @@ func (c Caster) number(v any) (any, Flaw) {
 			return nil, Inexact // NaN and infinities
 		}
 		return c.Text(text)
+	default: // no cast
 	}
 	return nil, NoCast
 }
@@ -164,6 +166,7 @@ func (c Caster) temporal(v any) (any, Flaw) {
 				return nil, f
 			}
 			return c.instant(seconds, 0)
+		default: // no cast
 		}
 	case Wall:
 		switch c.Type.Kind {
@@ -181,6 +184,7 @@ func (c Caster) temporal(v any) (any, Flaw) {
 				return nil, f
 			}
 			return c.instant(seconds, v.Nanosecond())
+		default: // no cast
 		}
 	case time.Time:
 		switch c.Type.Kind {
@@ -192,6 +196,7 @@ func (c Caster) temporal(v any) (any, Flaw) {
 				return nil, f
 			}
 			return c.wall(wall, v.Nanosecond())
+		default: // no cast
 		}
 	case Clock:
 		if c.Type.Kind == datatype.Time {
@@ -300,6 +305,7 @@ func (c Caster) lossyText(text string, f Flaw) (any, Flaw) {
 		if c.layout == nil {
 			return c.lossyTime(trimmed, f)
 		}
+	default: // no cast
 	}
 	if trimmed != text {
 		return c.text(trimmed)

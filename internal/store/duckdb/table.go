@@ -106,6 +106,7 @@ func (w *writer) ensure(before relational.Shape) error {
 			return fault.New(fault.Refused, "%s is a view that this installation has not made; drop it, or write to another table", t)
 		case isTable:
 			before = relational.Plain
+		default: // absent: it is made below
 		}
 	}
 	if _, err := w.q.exec(w.Ctx, "CREATE SCHEMA IF NOT EXISTS "+warehouse+"."+quote(t.Schema)); err != nil {
