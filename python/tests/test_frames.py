@@ -85,7 +85,7 @@ def test_split_by_time_never_divides_an_instant(training_set):
     assert sorted(xt["a"]) == [3, 3, 3, 3, 3, 3, 3, 4]
 
 
-def test_split_by_key_depends_on_the_key_alone(training_set):
+def test_trap_12_split_by_key_depends_on_the_key_alone(training_set):
     days = [1 + i % 28 for i in range(400)]
     (x, _), (xt, _) = training_set(days).split(by="key", test=0.25)
     assert len(x) + len(xt) == 400
