@@ -5,6 +5,7 @@ import glob
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -75,6 +76,15 @@ def main() -> None:
     some = ask("sql", "SELECT prediction_id FROM score.predictions ORDER BY prediction DESC LIMIT 1")[0]["prediction_id"]
     raw = [l for l in ask("explain", "prediction", some)["sources"] if l["table"] == "raw.flights"]
     check("a prediction is explained down to the file and its contract", raw and all(l["sources"] and l["contract"] == "flights@1.0.0" for l in raw), raw)
+
+    # What the pages show of the finished demo, typed by a reader in a copy of it.
+    copy = FOLDER.parent / "read"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(FOLDER, copy, ignore=shutil.ignore_patterns("*.sock", "*.lock"))
+    read = subprocess.run(["go", "test", "-count=1", "-run", "TestEveryDocumentedCommandRuns", "./internal/cli", "-demo", str(copy.resolve())],
+                          cwd=Path(__file__).resolve().parent.parent, capture_output=True, text=True)
+    check("every command of the pages runs", read.returncode == 0, (read.stdout + read.stderr)[-3000:])
+    shutil.rmtree(copy)
 
     # A correction: the feed of a day comes again with other delays.
     feed = glob.glob(str(FOLDER / "landing/flights/2013-02-10.csv*"))[0]
