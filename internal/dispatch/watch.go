@@ -18,6 +18,9 @@ const look = time.Second
 // Every session that was open before has a full lease from now on.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	open, err := d.ledger.OpenSessions(ctx)
+	if ctx.Err() != nil {
+		return nil // it failed because we stop
+	}
 	if err != nil {
 		return err
 	}
