@@ -132,3 +132,13 @@ func TestTheLastLineThatSaysSomethingIsKnownWithoutItsSecrets(t *testing.T) {
 		l.close()
 	}
 }
+
+func TestTheReasonOfAFailureCarriesNoSecret(t *testing.T) {
+	t.Parallel()
+	a := &attempt{Runner: &Runner{}, log: book(t, &receiver{})}
+	defer a.log.close()
+	a.log.mask(secret.New("hunter22"))
+	if e := a.end(fault.New(fault.Failed, "ValueError: cannot log in with hunter22")); e.Reason != "ValueError: cannot log in with ***" {
+		t.Errorf("the reason is %q", e.Reason)
+	}
+}
