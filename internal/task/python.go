@@ -376,20 +376,8 @@ func encode(schema datatype.Schema, batches format.Batches, accept string, meta 
 // artifactOf writes batches as Parquet to an artifact of the attempt.
 func (s *script) artifactOf(ctx context.Context, name string, schema datatype.Schema, batches format.Batches) error {
 	var b bytes.Buffer
-	out, err := format.NewParquetWriter(&b, schema.Arrow())
-	if err != nil {
-		return err
-	}
-	for batch, err := range batches {
-		if err == nil {
-			err = out.Write(batch)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := out.Close(); err != nil {
-		return fault.New(fault.Unavailable, "write %s: %w", name, err)
+	if err := writeParquet(&b, schema.Arrow(), batches); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return s.putArtifact(ctx, name, &b)
 }

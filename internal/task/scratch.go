@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/run"
@@ -121,7 +123,12 @@ func parquet(from, to string) error {
 		return fault.Wrap(fault.Unavailable, err)
 	}
 	defer func() { _ = file.Close() }()
-	out, err := format.NewParquetWriter(file, schema)
+	return writeParquet(file, schema, batches)
+}
+
+// writeParquet writes batches as one file of Parquet.
+func writeParquet(w io.Writer, schema *arrow.Schema, batches format.Batches) error {
+	out, err := format.NewParquetWriter(w, schema)
 	if err != nil {
 		return err
 	}
