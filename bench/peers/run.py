@@ -227,7 +227,7 @@ def main(tidemill, cache, runs="3"):
             airflow.close()
         bare, checked = loads(work / "bare", file, False), loads(work / "checked", file, True)
         table(f"CSV of 1,000,000 rows, {file.stat().st_size / 1e6:.0f} MB, into DuckDB", {
-            "Tidemill, no contract": lambda _: command(tidemill, "--dir", bare, "run", "bench"),
+            "Tidemill, types inferred": lambda _: command(tidemill, "--dir", bare, "run", "bench"),
             "Tidemill, contract of nine rules": lambda _: command(tidemill, "--dir", checked, "run", "bench"),
             "dlt 1.31.0, Arrow": lambda _: command(bins["dlt"] / "python", HERE / "dlt_load.py", file, work),
         }, runs)

@@ -22,21 +22,36 @@ import (
 // unless the format says header: false. Columns that want names and the file
 // lacks are delivered as NULL.
 func ReadCSV(r io.Reader, file string, f project.Format, want []string) (datatype.Schema, Batches, error) {
+	c, err := openCSV(r, file, f)
+	if err != nil {
+		return datatype.Schema{}, nil, err
+	}
+	names := slices.Clone(c.names)
+	for _, n := range want {
+		if !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	return datatype.Text(names...), c.batches(names), nil
+}
+
+// openCSV reads as far as the header.
+func openCSV(r io.Reader, file string, f project.Format) (*csvReader, error) {
 	plain, err := decompress(r, f.Compression)
 	if err != nil {
-		return datatype.Schema{}, nil, fmt.Errorf("%s: %w", file, err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	buffered := bufio.NewReaderSize(plain, headBytes)
 	if err := skipBOM(buffered, file); err != nil {
-		return datatype.Schema{}, nil, err
+		return nil, err
 	}
 	marks, key, err := f.CSV.Marks()
 	if err != nil {
-		return datatype.Schema{}, nil, fmt.Errorf("%s: %s: %w", file, key, err)
+		return nil, fmt.Errorf("%s: %s: %w", file, key, err)
 	}
 	start, err := head(buffered)
 	if err != nil {
-		return datatype.Schema{}, nil, fault.New(fault.Refused, "%s: %w", file, err)
+		return nil, fault.New(fault.Refused, "%s: %w", file, err)
 	}
 	if marks.Delimiter == 0 {
 		marks.Delimiter = delimiter(start, marks)
@@ -46,7 +61,7 @@ func ReadCSV(r io.Reader, file string, f project.Format, want []string) (datatyp
 	} else if strings.EqualFold(f.CSV.Encoding, "windows-1252") {
 		buffered = bufio.NewReaderSize(charmap.Windows1252.NewDecoder().Reader(buffered), headBytes)
 	}
-	c := &csvReader{csv: newRecords(buffered, file, marks), file: file, nulls: f.CSV.Nulls}
+	c := &csvReader{csv: newRecords(buffered, file, marks), plain: plain, file: file, nulls: f.CSV.Nulls}
 	if len(c.nulls) == 0 {
 		c.nulls = []string{""}
 	}
@@ -54,19 +69,10 @@ func ReadCSV(r io.Reader, file string, f project.Format, want []string) (datatyp
 		if _, err := c.csv.readLine(); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return datatype.Schema{}, nil, err
+			return nil, err
 		}
 	}
-	if err := c.header(f.CSV); err != nil {
-		return datatype.Schema{}, nil, err
-	}
-	names := slices.Clone(c.names)
-	for _, n := range want {
-		if !slices.Contains(names, n) {
-			names = append(names, n)
-		}
-	}
-	return datatype.Text(names...), c.batches(names, plain), nil
+	return c, c.header(f.CSV)
 }
 
 // delimiter returns the one that cuts the first records alike.
@@ -102,6 +108,7 @@ func delimiter(start []byte, marks project.CSVMarks) rune {
 
 type csvReader struct {
 	csv   *records
+	plain io.Closer
 	file  string
 	names []string
 	nulls []string
@@ -156,9 +163,23 @@ func (c *csvReader) header(f project.CSVFormat) error {
 	return nil
 }
 
-func (c *csvReader) batches(names []string, source io.Closer) Batches {
+// next returns the next record with its line; io.EOF after the last.
+func (c *csvReader) next() (record []string, line int64, err error) {
+	if record, c.first = c.first, nil; record == nil {
+		if record, err = c.csv.read(); err != nil {
+			return nil, 0, err
+		}
+	}
+	if len(record) != len(c.names) {
+		return nil, 0, fault.New(fault.Refused, "%s:%d: %d fields where the header has %d; is a quote missing, or a delimiter inside a field without quotes?",
+			c.file, c.csv.first, len(record), len(c.names))
+	}
+	return record, c.csv.first, nil
+}
+
+func (c *csvReader) batches(names []string) Batches {
 	return func(yield func(batch recordBatch, err error) bool) {
-		defer func() { _ = source.Close() }()
+		defer func() { _ = c.plain.Close() }()
 		t := newTextBatch(names)
 		defer t.release()
 		flush := func() bool {
@@ -166,19 +187,13 @@ func (c *csvReader) batches(names []string, source io.Closer) Batches {
 			defer batch.Release()
 			return yield(batch, nil)
 		}
-		if c.first != nil {
-			if err := c.append(t, c.first, c.csv.first); err != nil {
-				yield(nil, err)
-				return
-			}
-		}
 		for {
-			record, err := c.csv.read()
+			record, line, err := c.next()
 			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err == nil {
-				err = c.append(t, record, c.csv.first)
+				err = c.append(t, record, line)
 			}
 			if err != nil {
 				yield(nil, err)
@@ -195,10 +210,6 @@ func (c *csvReader) batches(names []string, source io.Closer) Batches {
 }
 
 func (c *csvReader) append(t *textBatch, record []string, line int64) error {
-	if len(record) != len(c.names) {
-		return fault.New(fault.Refused, "%s:%d: %d fields where the header has %d; is a quote missing, or a delimiter inside a field without quotes?",
-			c.file, line, len(record), len(c.names))
-	}
 	for i, v := range record {
 		if slices.Contains(c.nulls, v) {
 			t.columns[i].AppendNull()

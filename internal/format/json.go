@@ -30,15 +30,11 @@ const (
 // is asked for. Texts are delivered
 // without quotes; numbers, objects and lists as they are written; null as NULL.
 func ReadJSON(r io.Reader, file string, f project.Format, want []string, only bool) (datatype.Schema, Batches, error) {
-	plain, err := decompress(r, f.Compression)
+	j, err := openJSON(r, file, f)
 	if err != nil {
-		return datatype.Schema{}, nil, fmt.Errorf("%s: %w", file, err)
-	}
-	buffered := bufio.NewReaderSize(plain, headBytes)
-	if err := skipBOM(buffered, file); err != nil {
 		return datatype.Schema{}, nil, err
 	}
-	j := &jsonReader{lines: buffered, file: file, only: only}
+	j.only = only
 	var sample []jsonLine
 	names := []string{}
 	for range sampleLines {
@@ -66,12 +62,22 @@ func ReadJSON(r io.Reader, file string, f project.Format, want []string, only bo
 			return datatype.Schema{}, nil, fault.New(fault.Refused, "%s: a key is named %q, which Tidemill uses itself", file, n)
 		}
 	}
-	return datatype.Text(names...), j.batches(names, sample, plain), nil
+	return datatype.Text(names...), j.batches(names, sample), nil
+}
+
+func openJSON(r io.Reader, file string, f project.Format) (*jsonReader, error) {
+	plain, err := decompress(r, f.Compression)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	buffered := bufio.NewReaderSize(plain, headBytes)
+	return &jsonReader{lines: buffered, plain: plain, file: file}, skipBOM(buffered, file)
 }
 
 type jsonReader struct {
 	only  bool // keys that no column has are left out
 	lines *bufio.Reader
+	plain io.Closer
 	file  string
 	line  int64
 }
@@ -156,9 +162,9 @@ func (j *jsonReader) parse(text []byte) (jsonLine, error) {
 	return out, nil
 }
 
-func (j *jsonReader) batches(names []string, sample []jsonLine, source io.Closer) Batches {
+func (j *jsonReader) batches(names []string, sample []jsonLine) Batches {
 	return func(yield func(recordBatch, error) bool) {
-		defer func() { _ = source.Close() }()
+		defer func() { _ = j.plain.Close() }()
 		t := newTextBatch(names)
 		defer t.release()
 		flush := func() bool {
@@ -203,15 +209,24 @@ func (j *jsonReader) append(t *textBatch, names []string, line jsonLine) error {
 			t.columns[c].AppendNull()
 			continue
 		}
-		text := string(line.values[i])
-		if text[0] == '"' {
-			if err := json.Unmarshal(line.values[i], &text); err != nil {
-				return fault.New(fault.Refused, "%s:%d: the value of %q is not JSON: %v", j.file, line.number, name, err)
-			}
+		text, err := j.text(line, i)
+		if err != nil {
+			return err
 		}
 		t.columns[c].Append(text)
 		t.bytes += len(text)
 	}
 	t.end(j.file, line.number)
 	return nil
+}
+
+// text is a value as it is delivered: a text without its quotes, anything else as it is written.
+func (j *jsonReader) text(line jsonLine, i int) (string, error) {
+	text := string(line.values[i])
+	if text[0] == '"' {
+		if err := json.Unmarshal(line.values[i], &text); err != nil {
+			return "", fault.New(fault.Refused, "%s:%d: the value of %q is not JSON: %v", j.file, line.number, line.keys[i], err)
+		}
+	}
+	return text, nil
 }

@@ -102,6 +102,9 @@ func (c *column) judge(g *Gate, batch arrow.RecordBatch) (arrow.Array, error) {
 			// What was changed and what became null are both what coerce did.
 			c.typed.failed.Add(&g.scratch.changed)
 		}
+		if g.guessed && c.field.Type.IsNumber() {
+			c.padded(batch.Column(c.source))
+		}
 	}
 	for _, r := range c.rules {
 		r.kernel.Failures(out, &r.failed)
@@ -119,6 +122,19 @@ func (c *column) judge(g *Gate, batch arrow.RecordBatch) (arrow.Array, error) {
 		}
 	}
 	return out, nil
+}
+
+// padded fails texts that a number would not keep as they are: nobody has said that these are numbers.
+func (c *column) padded(in arrow.Array) {
+	texts, ok := in.(*array.String)
+	if !ok {
+		return
+	}
+	for i := range texts.Len() {
+		if texts.IsValid(i) && value.Padded(texts.Value(i)) {
+			c.typed.failed.Set(i)
+		}
+	}
 }
 
 // mend replaces the values that fail a rule with the verdict coerce: too long a

@@ -34,6 +34,7 @@ type Config struct {
 	Contract *contract.Table // nil: no contract, Target decides
 	Source   datatype.Schema // of the batches to come, hidden columns included
 	Target   datatype.Schema // without a contract: the columns wanted; empty: those of the source
+	Guessed  bool            // nobody has said the types of Target: they may be wrong
 	Window   *Window
 	Ordinal  bool              // Good ends with datatype.RowColumn, the row's position in the whole read
 	Outside  *contract.Outside // nil: the time zones of this machine
@@ -48,6 +49,7 @@ type Gate struct {
 	report   []datatype.ColumnFit
 	schema   *arrow.Schema
 	ordinal  bool
+	guessed  bool
 	mem      memory.Allocator
 	columns  []*column
 	window   *window
@@ -75,7 +77,7 @@ type scratch struct {
 // New prepares a gate. Where the source cannot satisfy the contract whatever its
 // rows hold, the error is of kind Refused and names every column at fault.
 func New(c Config) (*Gate, error) {
-	g := &Gate{source: c.Source, ordinal: c.Ordinal, mem: c.Memory}
+	g := &Gate{source: c.Source, ordinal: c.Ordinal, guessed: c.Guessed, mem: c.Memory}
 	if g.mem == nil {
 		g.mem = memory.DefaultAllocator
 	}

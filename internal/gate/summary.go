@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/tidemill/tidemill/internal/core/contract"
 	"github.com/tidemill/tidemill/internal/core/datatype"
@@ -85,6 +86,9 @@ func (g *Gate) reason(r *rule, c *column, batch arrow.RecordBatch, cast arrow.Ar
 	case g.window != nil && r == g.window.rule:
 		return g.window.reason(cast, i)
 	case r == c.typed:
+		if texts, ok := batch.Column(c.source).(*array.String); ok && g.guessed && cast.IsValid(i) {
+			return fmt.Sprintf("%q has a zero or a plus in front, which a number would lose", texts.Value(i))
+		}
 		return c.cast.Reason(batch.Column(c.source), i)
 	case r.verdict == contract.Coerce && c.source >= 0:
 		// The column holds what became of the value; the reason is about what it was.
@@ -100,6 +104,10 @@ func (g *Gate) rejected(r *rule, e Example) error {
 	which := e.At() // a row without a file is named by its number alone
 	if e.File != "" {
 		which = "a row at " + which
+	}
+	if g.guessed {
+		e.Reason += fmt.Sprintf("; no contract says what %s is, so it is a %s, as in the table or in the first rows: write a contract, or name what stands for no value: format: {csv: {nulls: [...]}}",
+			r.field, g.target.Fields[g.target.Index(r.field)].Type)
 	}
 	return fault.New(fault.Refused, "%s refused %s by the rule %q: %s %s", g.who(), which, r.name, r.field, e.Reason)
 }

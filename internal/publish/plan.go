@@ -47,7 +47,7 @@ func (r Request) plan(ctx context.Context) (plans []*plan, err error) {
 	return plans, nil
 }
 
-func (r Request) planTable(ctx context.Context, load store.Load, t Table) (*plan, error) {
+func (r Request) planTable(ctx context.Context, load store.Load, t Table) (_ *plan, err error) {
 	if (t.Source == nil) == (t.Select == "") {
 		return nil, fault.New(fault.Internal, "a table needs a source or a SELECT, and not both")
 	}
@@ -80,7 +80,14 @@ func (r Request) planTable(ctx context.Context, load store.Load, t Table) (*plan
 	if err := distinct(source); err != nil {
 		return nil, err
 	}
-	g, err := gate.New(gate.Config{Contract: t.Contract, Source: source, Window: p.window})
+	config := gate.Config{Contract: t.Contract, Source: source, Window: p.window}
+	if t.Contract == nil && t.Source != nil && len(t.Source.Inferred.Fields) > 0 {
+		if config.Target, err = p.guess(ctx, load, source); err != nil {
+			return nil, err
+		}
+		config.Guessed = true
+	}
+	g, err := gate.New(config)
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +98,29 @@ func (r Request) planTable(ctx context.Context, load store.Load, t Table) (*plan
 	}
 	p.spec.Admit = p.admit
 	return p, nil
+}
+
+// guess gives each column of text a type: that of the table, so that it stays what
+// it was; else the one that the first rows show. A table that is replaced as a
+// whole is typed anew.
+func (p *plan) guess(ctx context.Context, load store.Load, source datatype.Schema) (datatype.Schema, error) {
+	var table datatype.Schema
+	if p.spec.Mode != project.ModeReplace {
+		var err error
+		if table, err = load.Columns(ctx, p.spec.Table); err != nil {
+			return table, err
+		}
+	}
+	out := source.Visible()
+	for i, f := range out.Fields {
+		same := func(other datatype.Field) bool { return strings.EqualFold(other.Name, f.Name) }
+		if at := slices.IndexFunc(table.Fields, same); at >= 0 {
+			out.Fields[i].Type = table.Fields[at].Type
+		} else if at := p.table.Source.Inferred.Index(f.Name); at >= 0 {
+			out.Fields[i].Type = p.table.Source.Inferred.Fields[at].Type
+		}
+	}
+	return out, nil
 }
 
 // distinct refuses columns whose names differ in case alone: engines take them for one.

@@ -52,6 +52,9 @@ type Source struct {
 	Schema  datatype.Schema
 	Stable  bool // the last of equal keys is well defined
 	Sources []string
+	// Inferred is the columns with the types that the first rows show, where
+	// nothing says them: without a contract, and in a table that has them not yet.
+	Inferred datatype.Schema
 	// Feed gives every batch to the sink, which borrows it, and ends with the sink's first error.
 	Feed func(ctx context.Context, sink func(context.Context, arrow.RecordBatch) error) error
 }
@@ -59,7 +62,7 @@ type Source struct {
 // From makes a source of an open reading.
 func From(r *store.Reading) *Source {
 	return &Source{
-		Schema: r.Schema, Stable: r.Stable, Sources: r.Sources,
+		Schema: r.Schema, Stable: r.Stable, Sources: r.Sources, Inferred: r.Inferred,
 		Feed: func(ctx context.Context, sink func(context.Context, arrow.RecordBatch) error) error {
 			for batch, err := range r.Batches {
 				if err != nil {

@@ -78,6 +78,8 @@ type Request struct {
 	// Only leaves out what Columns does not name, where a row of a text format names its own columns.
 	Only  bool
 	Batch int // rows per batch that the reader should aim at; 0: the reader's choice
+	// Infer asks what types the values of text formats have: nobody else says it.
+	Infer bool
 }
 
 // Reading is an open read. Batches may be consumed once.
@@ -88,6 +90,10 @@ type Reading struct {
 	Sources []string
 	Batches Batches
 	Bytes   int64 // of the source, where known, for progress; else 0
+	// Inferred is, where the request asks and the format is one of text, the
+	// columns with the types that a sample of the rows shows.
+	Inferred datatype.Schema
+	Sampled  int64 // rows that Inferred is drawn from
 }
 
 // Target begins loads and settles unknown outcomes.
@@ -182,6 +188,9 @@ type Boundary struct {
 
 // Load is one attempt's rows, invisible until Commit, for several tables of one store, quarantine included.
 type Load interface {
+	// Columns returns the visible columns of a table as it is now: none where
+	// there is no such table.
+	Columns(context.Context, project.Table) (datatype.Schema, error)
 	Stage(context.Context, project.Table, arrow.RecordBatch) error
 	// Quarantine stages refused rows (schema gate.QuarantineSchema) of a table.
 	Quarantine(context.Context, project.Table, arrow.RecordBatch) error

@@ -67,7 +67,9 @@ func (a *attempt) read(ctx context.Context, write project.Write) (*store.Reading
 		}
 		a.log.note("reading %s:%s", m.FromStore, request.Path)
 	}
-	if c := a.code.Contract(write.Table); c != nil {
+	c := a.code.Contract(write.Table)
+	request.Infer = c == nil
+	if c != nil {
 		request.Only = c.ExtraColumns == contract.ExtraIgnore
 		for _, f := range c.Fields {
 			request.Columns = append(request.Columns, f.Name)
@@ -76,6 +78,9 @@ func (a *attempt) read(ctx context.Context, write project.Write) (*store.Reading
 	reading, err := source.Read(ctx, request)
 	if errors.Is(err, store.ErrAbsent) && request.Path != "" { // a store does not know its name
 		err = fault.New(fault.NotFound, "%s:%w", m.FromStore, err)
+	}
+	if err == nil && len(reading.Inferred.Fields) > 0 {
+		a.log.note("no contract says the types of %s: each is that of its column in the table, or else what %d rows show", write.Table, reading.Sampled)
 	}
 	return reading, err
 }

@@ -40,6 +40,17 @@
 // A field with a format (a pattern of JDK letters) is read by that format and
 // nothing else.
 //
+// # How a type is guessed
+//
+// A Guess takes the texts of a column one by one and names the narrowest type that
+// reads each of them and loses nothing: true and false; whole numbers of 64 bits;
+// numbers whose nearest float64 is written as the same number; days; timestamps
+// without zone, and with one, to the microsecond; objects and lists. Numbers with
+// zeros or a plus in front are text, for they are codes as often as numbers; so is
+// whatever mixes two of these, but for whole numbers among others. Where no value
+// is, the guess is text. NaN and infinities are numbers beside numbers, and text
+// otherwise.
+//
 // # How values become other values
 //
 // A number fits another number type if it is the same number there. Of a binary

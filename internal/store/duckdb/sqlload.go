@@ -28,6 +28,20 @@ func (l *load) Staged(table project.Table) string {
 	return ""
 }
 
+// Columns returns the visible columns of a table as it is now.
+func (l *load) Columns(ctx context.Context, t project.Table) (datatype.Schema, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.q == nil {
+		return datatype.Schema{}, fault.New(fault.Internal, "the load has ended")
+	}
+	columns, err := l.q.tableColumns(ctx, t.Schema, t.Name)
+	if err != nil {
+		return datatype.Schema{}, failed("reading the columns of "+t.String(), err)
+	}
+	return schemaOf(columns).Visible(), nil
+}
+
 // Describe returns the schema of a SELECT without running it.
 func (l *load) Describe(ctx context.Context, s dialect.Statement) (datatype.Schema, error) {
 	l.mu.Lock()

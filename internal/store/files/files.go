@@ -130,6 +130,11 @@ func (s *Store) open(ctx context.Context, names []string, r store.Request) (*sto
 		return nil, err
 	}
 	out.Schema, out.Text = first.schema, first.text
+	if r.Infer && first.text {
+		if out.Inferred, out.Sampled, err = s.infer(ctx, names, r.Format); err != nil {
+			return nil, errors.Join(err, first.file.Close())
+		}
+	}
 	out.Batches = func(yield func(recordBatch, error) bool) {
 		current := first
 		for i, name := range names {

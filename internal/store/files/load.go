@@ -61,6 +61,12 @@ func (s *Store) Begin(_ context.Context, spec store.Spec) (store.Load, error) {
 	return l, nil
 }
 
+// Columns returns the visible columns of a table as it is now.
+func (l *load) Columns(_ context.Context, t project.Table) (datatype.Schema, error) {
+	m, err := l.store.newest(t)
+	return m.Schema.Visible(), err
+}
+
 // settled answers for a key whose table is not known yet.
 func (s *Store) settled(spec store.Spec) error {
 	tables, err := s.tables()

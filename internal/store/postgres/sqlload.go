@@ -42,6 +42,22 @@ func (l *load) session(ctx context.Context) (*session, error) {
 	return l.q, nil
 }
 
+// Columns returns the visible columns of a table as it is now. Those of types that
+// are not written here are left out.
+func (l *load) Columns(ctx context.Context, t project.Table) (datatype.Schema, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q, err := l.session(ctx)
+	if err != nil {
+		return datatype.Schema{}, err
+	}
+	columns, err := q.tableColumns(ctx, t.Schema, t.Name)
+	if err != nil {
+		return datatype.Schema{}, failed(ctx, "reading the columns of "+t.String(), err)
+	}
+	return schemaOf(slices.DeleteFunc(columns, func(c column) bool { return c.typ.Kind == "" })).Visible(), nil
+}
+
 // Describe returns the schema of a SELECT without running it.
 func (l *load) Describe(ctx context.Context, s dialect.Statement) (datatype.Schema, error) {
 	l.mu.Lock()

@@ -3,12 +3,14 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemill/tidemill/internal/core/commit"
+	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/store"
@@ -252,6 +254,32 @@ var anyMode = []modeTest{
 				return
 			default:
 			}
+		}
+	}},
+	{name: "a load says what columns the table has", run: func(t *testing.T, s Opened, m project.Mode) {
+		columns := func(run string) datatype.Schema {
+			a := first(m)
+			a.Run, a.Fence = run, 9
+			load, err := s.Begin(t.Context(), a.spec())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := load.Columns(t.Context(), Table)
+			if err := errors.Join(err, load.Abort(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			return got
+		}
+		if got := columns("r0"); len(got.Fields) > 0 {
+			t.Errorf("a table that is not there has the columns %s", got)
+		}
+		first(m).must(t, s)
+		got, want := columns("r2"), slices.Clone(Schema.Fields)
+		for i := range want { // whether a column is required is the contract's to say
+			want[i].Required = i < len(got.Fields) && got.Fields[i].Required
+		}
+		if diff := cmp.Diff(want, got.Fields); diff != "" {
+			t.Errorf("columns (-want +got):\n%s", diff)
 		}
 	}},
 	{name: "a wider type and a new column are taken in, and a narrower one leaves the old", run: func(t *testing.T, s Opened, m project.Mode) {
