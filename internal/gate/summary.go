@@ -106,7 +106,7 @@ func (g *Gate) rejected(r *rule, e Example) error {
 		which = "a row at " + which
 	}
 	if g.guessed {
-		e.Reason += fmt.Sprintf("; no contract says what %s is, so it is a %s, as in the table or in the first rows: write a contract, or name what stands for no value: format: {csv: {nulls: [...]}}",
+		e.Reason += fmt.Sprintf("; no contract says what %s is, so its type is %s, as in the table or in the first rows: write a contract, or name what stands for no value: format: {csv: {nulls: [...]}}",
 			r.field, g.target.Fields[g.target.Index(r.field)].Type)
 	}
 	return fault.New(fault.Refused, "%s refused %s by the rule %q: %s %s", g.who(), which, r.name, r.field, e.Reason)

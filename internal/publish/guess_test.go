@@ -35,7 +35,7 @@ func TestWithoutAContractTheFirstRowsMakeTheTypesAndTheTableKeepsThem(t *testing
 	// Other rows look otherwise; what fits is read as the table has it, and what does not is refused with its place.
 	second := guessed(t, datatype.Int64, datatype.String, datatype.Int64, datatype.String, []any{"8", nil, "0123", "4"}, []any{"9", nil, "5", "none"})
 	_, err := publish.Run(t.Context(), request(s, "b", 2, second))
-	if want := `day.csv:3 by the rule "delay.type": delay "none" is not a number; no contract says what delay is, so it is a float64, as in the table or in the first rows: write a contract`; !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), want) {
+	if want := `day.csv:3 by the rule "delay.type": delay "none" is not a number; no contract says what delay is, so its type is float64, as in the table or in the first rows: write a contract`; !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), want) {
 		t.Errorf("the load ended with %v, want %s", err, want)
 	}
 	third := guessed(t, datatype.Int64, datatype.String, datatype.Int64, datatype.Int64, []any{"8", nil, "0123", "4"})
