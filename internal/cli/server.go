@@ -300,13 +300,3 @@ func (c workerCommand) Run(s *session) error {
 		Layout: layout, Version: Version, Session: c.Session, Slots: c.Slots, Log: slog.New(slog.NewJSONHandler(s.Err, nil)),
 	})
 }
-
-// readAll reads an answer to its end and closes it.
-func readAll(r io.ReadCloser) ([]byte, error) {
-	defer func() { _ = r.Close() }()
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return nil, fault.New(fault.Unavailable, "the answer broke off: %w", err)
-	}
-	return b, nil
-}
