@@ -146,9 +146,9 @@ func (c *Client) Log(ctx context.Context, id, task string, index, attempt int, f
 	return c.Do(ctx, http.MethodGet, "/api/v1/runs/"+url.PathEscape(id)+"/logs/"+url.PathEscape(task)+"?"+q.Encode(), nil)
 }
 
-// SetAside marks a task accepted or skipped.
-func (c *Client) SetAside(ctx context.Context, r SetAsideRequest) error {
-	return c.call(ctx, http.MethodPost, "/api/v1/set-aside", r, nil)
+// SetAside marks a task accepted or skipped, and returns its run.
+func (c *Client) SetAside(ctx context.Context, r SetAsideRequest) (out Run, err error) {
+	return out, c.call(ctx, http.MethodPost, "/api/v1/set-aside", r, &out)
 }
 
 // Pipelines lists the pipelines of the live project.
@@ -166,9 +166,9 @@ func (c *Client) Published(ctx context.Context, pipeline string) (out map[string
 	return out, c.call(ctx, http.MethodGet, "/api/v1/pipelines/"+url.PathEscape(pipeline)+"/published", nil, &out)
 }
 
-// SetPaused pauses or resumes a pipeline.
-func (c *Client) SetPaused(ctx context.Context, pipeline string, r PauseRequest) error {
-	return c.call(ctx, http.MethodPost, "/api/v1/pipelines/"+url.PathEscape(pipeline)+"/pause", r, nil)
+// SetPaused pauses or resumes a pipeline, and returns it as it is then.
+func (c *Client) SetPaused(ctx context.Context, pipeline string, r PauseRequest) (out Pipeline, err error) {
+	return out, c.call(ctx, http.MethodPost, "/api/v1/pipelines/"+url.PathEscape(pipeline)+"/pause", r, &out)
 }
 
 // SkipSlot ends a slot that has not started: the next one, where due is empty.
@@ -185,6 +185,11 @@ func (c *Client) StartBackfill(ctx context.Context, r BackfillRequest) (out Back
 // Backfills lists backfills, the newest first.
 func (c *Client) Backfills(ctx context.Context) (out []Backfill, err error) {
 	return out, c.call(ctx, http.MethodGet, "/api/v1/backfills", nil, &out)
+}
+
+// Backfill returns a backfill by its id.
+func (c *Client) Backfill(ctx context.Context, id string) (out Backfill, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/backfills/"+url.PathEscape(id), nil, &out)
 }
 
 // CancelBackfill cancels what has not ended of a backfill.

@@ -32,15 +32,14 @@ func (s *session) setPaused(pipeline string, paused bool, note string) error {
 	if err != nil {
 		return err
 	}
-	if err := client.SetPaused(s.ctx, pipeline, api.PauseRequest{Paused: paused, Note: note, By: me()}); err != nil {
+	now, err := client.SetPaused(s.ctx, pipeline, api.PauseRequest{Paused: paused, Note: note, By: me()})
+	if err != nil {
 		return err
 	}
 	if paused {
-		s.say("%s is paused: its slots are written and wait; go on with: tidemill resume %s", pipeline, pipeline)
-	} else {
-		s.say("%s goes on: missed: judges the slots that waited", pipeline)
+		return s.done(now, "%s is paused: its slots are written and wait; go on with: tidemill resume %s", pipeline, pipeline)
 	}
-	return nil
+	return s.done(now, "%s goes on: missed: judges the slots that waited", pipeline)
 }
 
 type skipCommand struct {
@@ -51,19 +50,25 @@ type skipCommand struct {
 // Run skips a slot or a task.
 func (c skipCommand) Run(s *session, client *api.Client) error {
 	if id, task, ok := strings.Cut(c.What, "/"); ok {
-		if err := client.SetAside(s.ctx, api.SetAsideRequest{Run: id, Task: task, Note: c.Note, By: me()}); err != nil {
+		now, err := client.SetAside(s.ctx, api.SetAsideRequest{Run: id, Task: task, Note: c.Note, By: me()})
+		if err != nil {
 			return err
 		}
-		s.say("%s is skipped", c.What)
-		return nil
+		return s.done(now, "%s is skipped", c.What)
 	}
 	pipeline, due, _ := strings.Cut(c.What, "@")
 	slot, err := client.SkipSlot(s.ctx, pipeline, due, c.Note)
 	if err != nil {
 		return err
 	}
-	s.say("the slot of %s due %s, for the window %s, is skipped", pipeline, slot.Due.In(s.zone).Format("2006-01-02 15:04:05 MST"), slot.Window.Text(s.zone))
-	return nil
+	return s.done(skippedSlot{pipeline, slot}, "the slot of %s due %s, for the window %s, is skipped",
+		pipeline, slot.Due.In(s.zone).Format("2006-01-02 15:04:05 MST"), slot.Window.Text(s.zone))
+}
+
+// skippedSlot is a slot that says whose it is.
+type skippedSlot struct {
+	Pipeline string `json:"pipeline"`
+	api.Slot
 }
 
 type markCommand struct {
@@ -81,11 +86,11 @@ func (c markCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	if err := client.SetAside(s.ctx, api.SetAsideRequest{Run: id, Task: task, Accepted: true, Note: c.Note, By: me()}); err != nil {
+	now, err := client.SetAside(s.ctx, api.SetAsideRequest{Run: id, Task: task, Accepted: true, Note: c.Note, By: me()})
+	if err != nil {
 		return err
 	}
-	s.say("%s is accepted by %s", c.Task, me())
-	return nil
+	return s.done(now, "%s is accepted by %s", c.Task, me())
 }
 
 type incidentsCommand struct {
@@ -202,8 +207,11 @@ func (c modelsPromoteCommand) Run(s *session) error {
 	if err := client.Promote(s.ctx, api.PromoteRequest{Model: name, Version: version, Alias: c.Alias, By: me()}); err != nil {
 		return err
 	}
-	s.say("%s@%s is version %d now", name, c.Alias, version)
-	return nil
+	now, err := s.model(c.Model)
+	if err != nil {
+		return err
+	}
+	return s.done(now, "%s@%s is version %d now", name, c.Alias, version)
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

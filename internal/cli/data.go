@@ -100,8 +100,12 @@ func (c snapshotCommand) Run(s *session, client warehouse) error {
 		return err
 	}
 	_ = answer.Close()
-	s.say("%s is a copy that plain DuckDB opens", path)
-	return nil
+	return s.done(writtenFile{path}, "%s is a copy that plain DuckDB opens", path)
+}
+
+// writtenFile is a file that a command wrote.
+type writtenFile struct {
+	Path string `json:"path"`
 }
 
 type quarantineCommand struct {
@@ -219,8 +223,7 @@ func (c quarantineReplayCommand) Run(s *session) error {
 		return err
 	}
 	if r.ID == "" {
-		s.say("nothing of %s is in quarantine", t)
-		return nil
+		return s.done(r, "nothing of %s is in quarantine", t)
 	}
 	return s.finish(r.ID)
 }

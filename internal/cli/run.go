@@ -294,14 +294,25 @@ func (c cancelCommand) Run(s *session, client *api.Client) error {
 	if fault.Is(err, fault.NotFound) {
 		n, e := client.CancelBackfill(s.ctx, c.What, me())
 		if e == nil {
-			s.say("%d runs of the backfill are being cancelled", n)
-			return nil
+			return s.cancelledBackfill(client, c.What, n)
 		}
 	}
-	if err == nil {
-		s.say("run %s is being cancelled", c.What)
+	if err != nil {
+		return err
 	}
-	return err
+	now, err := client.Run(s.ctx, c.What)
+	if err != nil {
+		return err
+	}
+	return s.done(now, "run %s is being cancelled", c.What)
+}
+
+func (s *session) cancelledBackfill(client *api.Client, id string, runs int) error {
+	now, err := client.Backfill(s.ctx, id)
+	if err != nil {
+		return err
+	}
+	return s.done(now, "%d runs of the backfill are being cancelled", runs)
 }
 
 type rerunCommand struct {
@@ -363,7 +374,10 @@ func (c backfillCommand) Run(s *session) error {
 	}
 	if b.ID == "" {
 		s.say("nothing is missing: every window from %s to %s is covered", c.From, c.To)
-		return nil
+		if s.output == "table" {
+			return nil
+		}
+		return s.give(s.backfillTable(nil))
 	}
 	if c.Detach {
 		return s.give(s.backfillTable([]api.Backfill{b}))

@@ -248,12 +248,17 @@ func (readyCommand) Run(s *session) error {
 	if !status.WorkerReady {
 		return fault.New(fault.Unavailable, "the home worker is not ready yet")
 	}
-	s.say("the server (process %d) and its worker (process %d) are ready", status.PID, status.WorkerPID)
-	return nil
+	return s.done(status, "the server (process %d) and its worker (process %d) are ready", status.PID, status.WorkerPID)
 }
 
 type downCommand struct {
 	Drain bool `help:"Let what runs end first."`
+}
+
+// stopped is the server that a command ended; without a process there was none.
+type stopped struct {
+	PID   int  `json:"pid,omitempty"`
+	Ended bool `json:"ended"`
 }
 
 // Run stops the running server and waits for its end.
@@ -264,8 +269,7 @@ func (c downCommand) Run(s *session) error {
 	}
 	holder, ok := app.HolderOf(layout.ServerLock())
 	if !ok {
-		s.say("no server runs for this project")
-		return nil
+		return s.done(stopped{}, "no server runs for this project")
 	}
 	client := api.NewClient(layout.ServerSocket())
 	defer client.Close()
@@ -274,8 +278,7 @@ func (c downCommand) Run(s *session) error {
 	}
 	for {
 		if _, ok := app.HolderOf(layout.ServerLock()); !ok {
-			s.say("the server (process %d) has ended", holder.PID)
-			return nil
+			return s.done(stopped{holder.PID, true}, "the server (process %d) has ended", holder.PID)
 		}
 		select {
 		case <-s.ctx.Done():

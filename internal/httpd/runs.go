@@ -32,16 +32,19 @@ func (s *Server) runRoutes(mux *http.ServeMux) {
 	}))
 	mux.HandleFunc("POST /api/v1/runs/{run}/rerun", take(s.rerun))
 	mux.HandleFunc("GET /api/v1/runs/{run}/logs/{task}", s.readLog)
-	mux.HandleFunc("POST /api/v1/set-aside", take(func(ctx context.Context, _ *http.Request, in api.SetAsideRequest) (struct{}, error) {
+	mux.HandleFunc("POST /api/v1/set-aside", take(func(ctx context.Context, _ *http.Request, in api.SetAsideRequest) (api.Run, error) {
 		found, err := s.run(ctx, in.Run)
 		if err == nil {
 			err = hasTask(found, in.Task)
 		}
 		if err != nil {
-			return struct{}{}, err
+			return api.Run{}, err
 		}
 		ref := run.Ref{Environment: s.Environment, Run: found.Run, Task: in.Task, Index: in.Index}
-		return struct{}{}, s.Ledger.SetAside(ctx, ref, in.Accepted, in.By, in.Note)
+		if err := s.Ledger.SetAside(ctx, ref, in.Accepted, in.By, in.Note); err != nil {
+			return api.Run{}, err
+		}
+		return s.showRun(ctx, found.Run)
 	}))
 	s.backfillRoutes(mux)
 	mux.HandleFunc("GET /api/v1/why", handle(func(ctx context.Context, r *http.Request) (api.Why, error) {

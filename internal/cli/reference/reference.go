@@ -18,7 +18,7 @@ import (
 func Markdown(grammar *kong.Application) string {
 	var b strings.Builder
 	b.WriteString("# Commands\n\nWritten by `make generate` from the command line itself; do not edit.\n\n")
-	b.WriteString("Data go to standard output, talk to standard error. Every command that gives data gives them as a table, JSON or CSV.\n")
+	b.WriteString("Data go to standard output, talk to standard error. Every command that gives data gives them as a table, JSON or CSV;\nwith JSON or CSV, one that does something gives what it did it to, as it is then.\n")
 	b.WriteString("A command speaks to the project's running server, or runs one for its own duration.\n\n")
 	b.WriteString("## Everywhere\n\n")
 	flagTable(&b, grammar.Flags)
