@@ -116,7 +116,10 @@ func (s *session) giveUp(why error, by string, look func() (bool, error), cancel
 	}
 }
 
-// verdict says in words how a run ended, and with what exit code.
+// verdict says in words how a run ended, and with what exit code. A run that
+// failed failed, whatever kept its tasks from going on: what could not be found or
+// reached there is nothing that the command line named. Refused data alone have a
+// code of their own, because somebody else has to act.
 func (s *session) verdict(r api.Run) error {
 	if r.State == run.Succeeded {
 		s.say("run %s succeeded in %s", r.ID, output.Duration(r.Ended.Sub(r.Began)))
@@ -127,7 +130,7 @@ func (s *session) verdict(r api.Run) error {
 		if t.State == run.TaskFailed {
 			s.say("%s failed: %s", t.Name, t.Reason)
 			s.say("  log: tidemill logs %s %s   again: tidemill rerun %s", r.ID, t.Name, r.ID)
-			if t.Kind != "" && kind == fault.Failed {
+			if t.Kind.ExitCode() == fault.ExitCheck {
 				kind = t.Kind
 			}
 		}
