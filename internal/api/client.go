@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/run"
 	"github.com/tidemill/tidemill/internal/ledger"
 	"github.com/tidemill/tidemill/internal/ledger/history"
@@ -154,6 +155,12 @@ func (c *Client) SetAside(ctx context.Context, r SetAsideRequest) (out Run, err 
 // Pipelines lists the pipelines of the live project.
 func (c *Client) Pipelines(ctx context.Context) (out []Pipeline, err error) {
 	return out, c.call(ctx, http.MethodGet, "/api/v1/pipelines", nil, &out)
+}
+
+// Pipeline returns a pipeline as the live version has it, which is older than the
+// project's files where those are broken.
+func (c *Client) Pipeline(ctx context.Context, name string) (out project.Pipeline, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/pipelines/"+url.PathEscape(name), nil, &out)
 }
 
 // Slots lists the newest slots of a pipeline.

@@ -8,12 +8,17 @@ import (
 
 	"github.com/tidemill/tidemill/internal/api"
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/slot"
 	"github.com/tidemill/tidemill/internal/ledger"
 )
 
 func (s *Server) pipelineRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/pipelines", handle(s.listPipelines))
+	mux.HandleFunc("GET /api/v1/pipelines/{pipeline}", handle(func(_ context.Context, r *http.Request) (*project.Pipeline, error) {
+		_, pl, _, err := s.live(r.PathValue("pipeline"))
+		return pl, err
+	}))
 	mux.HandleFunc("GET /api/v1/pipelines/{pipeline}/slots", handle(func(ctx context.Context, r *http.Request) ([]api.Slot, error) {
 		list, err := s.Ledger.Slots(ctx, s.Environment, r.PathValue("pipeline"), number(r, "most", 20))
 		out := make([]api.Slot, 0, len(list))

@@ -61,10 +61,8 @@ func (s *Server) live(pipeline string) (*project.Project, *project.Pipeline, str
 	if pl, ok := p.Pipeline(pipeline); ok {
 		return p, pl, bundle, nil
 	}
-	for _, one := range s.Catalog.Problems().Errors() {
-		if one.Owner == pipeline {
-			return nil, nil, "", fault.New(fault.Invalid, "the pipeline %s has errors and cannot run: %s: %s; see: tidemill check", pipeline, one.Place, one.Message)
-		}
+	if errors := s.broken(pipeline); len(errors) > 0 {
+		return nil, nil, "", fault.New(fault.Invalid, "the pipeline %s has errors and cannot run: %s; see: tidemill check", pipeline, errors.Summary())
 	}
 	return nil, nil, "", noPipeline(p, pipeline)
 }
