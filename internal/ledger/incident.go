@@ -140,6 +140,11 @@ func (tx *Tx) leave(environment, pipeline, task string, w commit.Window, how str
 				return err
 			}
 		}
+		if n > 0 && remaining > 0 {
+			if err := tx.sumUpMissed(environment, pipeline); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

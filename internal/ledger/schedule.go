@@ -166,19 +166,32 @@ func (tx *Tx) saveDecision(environment, pipeline string, d slot.Decision, newRun
 // belongs to it until a success covers its window.
 func (tx *Tx) tellOfMissed(environment, pipeline string, missed []slot.Slot, newRun func(slot.Slot) NewRun) error {
 	for _, s := range missed {
-		due := s.Due.UTC().Format(time.RFC3339)
-		summary := "the slot due " + due + " was missed: " + s.Reason
-		if !s.First.IsZero() {
-			summary = "the slots due from " + s.First.UTC().Format(time.RFC3339) + " to " + due + " were missed: " + s.Reason
-		}
 		if err := tx.report(Report{
 			Environment: environment, Kind: "missed_slot", Severity: "warning", Pipeline: pipeline, Owner: newRun(s).Owner,
-			Run: pipeline + "@" + due, Window: s.Window, Summary: summary,
+			Run: pipeline + "@" + s.Due.UTC().Format(time.RFC3339), Window: s.Window, Summary: slot.Gap([]slot.Slot{s}),
 		}); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(missed) == 0 {
+		return nil
+	}
+	return tx.sumUpMissed(environment, pipeline)
+}
+
+// sumUpMissed lets the open incident of missed slots, if there is one, say how many
+// of them are not made up for.
+func (tx *Tx) sumUpMissed(environment, pipeline string) error {
+	rows, err := tx.query(`SELECT s.due_us, s.start_us, s.end_us, s.state, s.reason, s.first_us, s.into_us, s.schedule FROM incident i
+			JOIN incident_run x ON x.environment = i.environment AND x.incident = i.incident AND x.left_us IS NULL
+			JOIN slot s ON s.environment = i.environment AND s.pipeline = i.pipeline AND s.state = 'missed' AND s.start_us = x.start_us AND s.end_us = x.end_us
+		WHERE i.environment = $1 AND i.pipeline = $2 AND i.kind = 'missed_slot' AND i.state <> 'resolved' ORDER BY s.due_us`, environment, pipeline)
+	left, err := scanAll(rows, err, scanSlot)
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	return tx.exec(`UPDATE incident SET summary = $3 WHERE environment = $1 AND pipeline = $2 AND kind = 'missed_slot' AND state <> 'resolved'`,
+		environment, pipeline, slot.Gap(left))
 }
 
 // SetPaused pauses or resumes a pipeline, with a note of who and why. Its slots are decided anew at once.
