@@ -159,61 +159,6 @@ func (c alertTestCommand) Run(s *session, client *api.Client) error {
 	return s.judge(t, failed, fault.Unavailable)
 }
 
-type modelsCommand struct {
-	List    modelsListCommand    `cmd:"" default:"withargs" help:"List model versions."`
-	Promote modelsPromoteCommand `cmd:"" help:"Move an alias to a version."`
-}
-
-type modelsListCommand struct {
-	Model string `arg:"" optional:"" help:"Of this model alone."`
-}
-
-// Run lists model versions.
-func (c modelsListCommand) Run(s *session, client *api.Client) error {
-	list, err := client.Models(s.ctx, c.Model)
-	if err != nil {
-		return err
-	}
-	if len(list) == 0 && c.Model != "" {
-		return s.noModel(c.Model)
-	}
-	t := output.Table{Columns: []string{"model", "version", "aliases", "metrics", "pin", "run", "created"}, Values: list}
-	for _, m := range list {
-		var metrics strings.Builder
-		for _, name := range sortedKeys(m.Metrics) {
-			fmt.Fprintf(&metrics, "%s=%.4g ", name, m.Metrics[name])
-		}
-		t.Rows = append(t.Rows, []string{m.Name, fmt.Sprint(m.Version), strings.Join(m.Aliases, ", "), metrics.String(), short(m.Pin), m.Run, s.local(m.Created)})
-	}
-	return s.give(t)
-}
-
-type modelsPromoteCommand struct {
-	Model string `arg:"" help:"MODEL:VERSION."`
-	Alias string `arg:"" help:"The alias, such as champion."`
-}
-
-// Run moves an alias.
-func (c modelsPromoteCommand) Run(s *session) error {
-	name, text, ok := strings.Cut(c.Model, ":")
-	var version int
-	if _, err := fmt.Sscan(text, &version); !ok || err != nil {
-		return fault.New(fault.Invalid, "%q is no MODEL:VERSION", c.Model)
-	}
-	client, err := s.connect(needs{})
-	if err != nil {
-		return err
-	}
-	if err := client.Promote(s.ctx, api.PromoteRequest{Model: name, Version: version, Alias: c.Alias, By: me()}); err != nil {
-		return err
-	}
-	now, err := s.model(c.Model)
-	if err != nil {
-		return err
-	}
-	return s.done(now, "%s@%s is version %d now", name, c.Alias, version)
-}
-
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // short is the beginning of a long id.

@@ -2,6 +2,8 @@ package httpd
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"time"
@@ -259,9 +261,26 @@ func (s *Server) readLog(w http.ResponseWriter, r *http.Request) {
 	} else {
 		_, err = s.Logs.Copy(out, ref, attempt, 0)
 	}
+	if err == nil {
+		err = s.tellPromotions(ctx, out, ref, attempt)
+	}
 	if err != nil && ctx.Err() == nil {
 		s.Log.Error("read a log", "task", ref.String(), "cause", err)
 	}
+}
+
+// tellPromotions ends a log with what became of the models that the attempt made:
+// that is decided with its success, when its own log has ended.
+func (s *Server) tellPromotions(ctx context.Context, out io.Writer, ref run.Ref, attempt int) error {
+	made, err := s.Ledger.ModelsMade(ctx, ref, attempt)
+	for _, m := range made {
+		for _, p := range m.Promotions {
+			if _, err := fmt.Fprintf(out, "%s tidemill model %s:%d was %s\n", m.Created.UTC().Format("2006-01-02T15:04:05.000Z"), m.Name, m.Version, p); err != nil {
+				return err
+			}
+		}
+	}
+	return err
 }
 
 func (s *Server) newestAttempt(ctx context.Context, info ledger.RunInfo, ref run.Ref) (int, error) {

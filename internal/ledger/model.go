@@ -22,21 +22,36 @@ type ModelInfo struct {
 	Run     string
 	Task    string
 	Aliases []string
+
+	Promotions []run.Promotion // what the conditions of its aliases saw when it was recorded
 }
 
 // ModelVersions lists the versions of a model (of all, where it is empty), the newest first.
 func (l *Ledger) ModelVersions(ctx context.Context, environment, model string) ([]ModelInfo, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT version, created_us, run, task, body FROM model
-		WHERE environment = $1 AND ($2 = '' OR model = $2) ORDER BY model, version DESC`), environment, model)
+	return l.models(ctx, `environment = $1 AND ($2 = '' OR model = $2)`, environment, model)
+}
+
+// ModelsMade lists the versions that an attempt made.
+func (l *Ledger) ModelsMade(ctx context.Context, ref run.Ref, attempt int) ([]ModelInfo, error) {
+	return l.models(ctx, `environment = $1 AND run = $2 AND task = $3 AND epoch = (SELECT epoch FROM attempt a
+		WHERE a.environment = $1 AND a.run = $2 AND a.task = $3 AND a.idx = $4 AND a.attempt = $5)`, ref.Environment, ref.Run, ref.Task, ref.Index, attempt)
+}
+
+func (l *Ledger) models(ctx context.Context, where string, args ...any) ([]ModelInfo, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT environment, version, created_us, run, task, body FROM model
+		WHERE `+where+` ORDER BY model, version DESC`), args...)
+	environment := ""
 	list, err := scanAll(rows, err, func(r *sql.Rows) (ModelInfo, error) {
 		var m ModelInfo
 		var created int64
 		var body string
-		if err := r.Scan(&m.Version, &created, &m.Run, &m.Task, &body); err != nil {
+		if err := r.Scan(&environment, &m.Version, &created, &m.Run, &m.Task, &body); err != nil {
 			return m, err
 		}
-		m.Created = at(created)
-		return m, json.Unmarshal([]byte(body), &m.Model)
+		var kept modelBody
+		err := json.Unmarshal([]byte(body), &kept)
+		m.Created, m.Model, m.Promotions = at(created), kept.Model, kept.Promotions
+		return m, err
 	})
 	if err != nil {
 		return nil, err
