@@ -273,6 +273,20 @@ func (c reproduceCommand) print(w io.Writer, out reproduction) error {
 			fmt.Fprintf(&b, "  commit %s\n", one)
 		}
 	}
+	switch e := out.Examples; {
+	case e.Unknown != "":
+		fmt.Fprintf(&b, "Whether training rows arrived since cannot be said: %s\n", e.Unknown)
+	default:
+		if e.Arrived > 0 {
+			fmt.Fprintf(&b, "A new pin would have %s more rows, which arrived since: a pin keeps its own, by design.\n", output.Number(e.Arrived))
+		}
+		if e.Later > 0 {
+			fmt.Fprintf(&b, "A new pin with a later until would have %s more rows, whose labels became known after this one's.\n", output.Number(e.Later))
+		}
+		if e.Gone > 0 {
+			fmt.Fprintf(&b, "%s rows of the pin are no longer where they were taken from.\n", output.Number(e.Gone))
+		}
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
