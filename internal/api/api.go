@@ -210,6 +210,8 @@ type Model struct {
 	Run     string    `json:"run"`
 	Task    string    `json:"task"`
 	Aliases []string  `json:"aliases,omitempty"`
+
+	Promotions []run.Promotion `json:"promotions,omitempty"` // what the conditions of its aliases saw when it was recorded
 }
 
 // PromoteRequest moves an alias.

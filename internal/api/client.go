@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/run"
 	"github.com/tidemill/tidemill/internal/ledger"
 	"github.com/tidemill/tidemill/internal/ledger/history"
@@ -146,14 +147,20 @@ func (c *Client) Log(ctx context.Context, id, task string, index, attempt int, f
 	return c.Do(ctx, http.MethodGet, "/api/v1/runs/"+url.PathEscape(id)+"/logs/"+url.PathEscape(task)+"?"+q.Encode(), nil)
 }
 
-// SetAside marks a task accepted or skipped.
-func (c *Client) SetAside(ctx context.Context, r SetAsideRequest) error {
-	return c.call(ctx, http.MethodPost, "/api/v1/set-aside", r, nil)
+// SetAside marks a task accepted or skipped, and returns its run.
+func (c *Client) SetAside(ctx context.Context, r SetAsideRequest) (out Run, err error) {
+	return out, c.call(ctx, http.MethodPost, "/api/v1/set-aside", r, &out)
 }
 
 // Pipelines lists the pipelines of the live project.
 func (c *Client) Pipelines(ctx context.Context) (out []Pipeline, err error) {
 	return out, c.call(ctx, http.MethodGet, "/api/v1/pipelines", nil, &out)
+}
+
+// Pipeline returns a pipeline as the live version has it, which is older than the
+// project's files where those are broken.
+func (c *Client) Pipeline(ctx context.Context, name string) (out project.Pipeline, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/pipelines/"+url.PathEscape(name), nil, &out)
 }
 
 // Slots lists the newest slots of a pipeline.
@@ -166,9 +173,9 @@ func (c *Client) Published(ctx context.Context, pipeline string) (out map[string
 	return out, c.call(ctx, http.MethodGet, "/api/v1/pipelines/"+url.PathEscape(pipeline)+"/published", nil, &out)
 }
 
-// SetPaused pauses or resumes a pipeline.
-func (c *Client) SetPaused(ctx context.Context, pipeline string, r PauseRequest) error {
-	return c.call(ctx, http.MethodPost, "/api/v1/pipelines/"+url.PathEscape(pipeline)+"/pause", r, nil)
+// SetPaused pauses or resumes a pipeline, and returns it as it is then.
+func (c *Client) SetPaused(ctx context.Context, pipeline string, r PauseRequest) (out Pipeline, err error) {
+	return out, c.call(ctx, http.MethodPost, "/api/v1/pipelines/"+url.PathEscape(pipeline)+"/pause", r, &out)
 }
 
 // SkipSlot ends a slot that has not started: the next one, where due is empty.
@@ -185,6 +192,11 @@ func (c *Client) StartBackfill(ctx context.Context, r BackfillRequest) (out Back
 // Backfills lists backfills, the newest first.
 func (c *Client) Backfills(ctx context.Context) (out []Backfill, err error) {
 	return out, c.call(ctx, http.MethodGet, "/api/v1/backfills", nil, &out)
+}
+
+// Backfill returns a backfill by its id.
+func (c *Client) Backfill(ctx context.Context, id string) (out Backfill, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/backfills/"+url.PathEscape(id), nil, &out)
 }
 
 // CancelBackfill cancels what has not ended of a backfill.

@@ -21,6 +21,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/fault"
 )
 
@@ -196,8 +197,11 @@ type versionCommand struct{}
 
 // Run prints the version.
 func (versionCommand) Run(s *session) error {
-	_, err := fmt.Fprintln(s.Out, "tidemill", Version)
-	return err
+	if s.output == "table" {
+		_, err := fmt.Fprintln(s.Out, "tidemill", Version)
+		return err
+	}
+	return s.give(output.Table{Columns: []string{"version"}, Rows: [][]string{{Version}}, Values: map[string]string{"version": Version}})
 }
 
 // me is who acts, for the history.

@@ -32,15 +32,14 @@ func (s *session) setPaused(pipeline string, paused bool, note string) error {
 	if err != nil {
 		return err
 	}
-	if err := client.SetPaused(s.ctx, pipeline, api.PauseRequest{Paused: paused, Note: note, By: me()}); err != nil {
+	now, err := client.SetPaused(s.ctx, pipeline, api.PauseRequest{Paused: paused, Note: note, By: me()})
+	if err != nil {
 		return err
 	}
 	if paused {
-		s.say("%s is paused: its slots are written and wait; go on with: tidemill resume %s", pipeline, pipeline)
-	} else {
-		s.say("%s goes on: missed: judges the slots that waited", pipeline)
+		return s.done(now, "%s is paused: its slots are written and wait; go on with: tidemill resume %s", pipeline, pipeline)
 	}
-	return nil
+	return s.done(now, "%s goes on: missed: judges the slots that waited", pipeline)
 }
 
 type skipCommand struct {
@@ -51,19 +50,25 @@ type skipCommand struct {
 // Run skips a slot or a task.
 func (c skipCommand) Run(s *session, client *api.Client) error {
 	if id, task, ok := strings.Cut(c.What, "/"); ok {
-		if err := client.SetAside(s.ctx, api.SetAsideRequest{Run: id, Task: task, Note: c.Note, By: me()}); err != nil {
+		now, err := client.SetAside(s.ctx, api.SetAsideRequest{Run: id, Task: task, Note: c.Note, By: me()})
+		if err != nil {
 			return err
 		}
-		s.say("%s is skipped", c.What)
-		return nil
+		return s.done(now, "%s is skipped", c.What)
 	}
 	pipeline, due, _ := strings.Cut(c.What, "@")
 	slot, err := client.SkipSlot(s.ctx, pipeline, due, c.Note)
 	if err != nil {
 		return err
 	}
-	s.say("the slot of %s due %s, for the window %s, is skipped", pipeline, slot.Due.In(s.zone).Format("2006-01-02 15:04:05 MST"), slot.Window.Text(s.zone))
-	return nil
+	return s.done(skippedSlot{pipeline, slot}, "the slot of %s due %s, for the window %s, is skipped",
+		pipeline, slot.Due.In(s.zone).Format("2006-01-02 15:04:05 MST"), slot.Window.Text(s.zone))
+}
+
+// skippedSlot is a slot that says whose it is.
+type skippedSlot struct {
+	Pipeline string `json:"pipeline"`
+	api.Slot
 }
 
 type markCommand struct {
@@ -81,11 +86,11 @@ func (c markCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	if err := client.SetAside(s.ctx, api.SetAsideRequest{Run: id, Task: task, Accepted: true, Note: c.Note, By: me()}); err != nil {
+	now, err := client.SetAside(s.ctx, api.SetAsideRequest{Run: id, Task: task, Accepted: true, Note: c.Note, By: me()})
+	if err != nil {
 		return err
 	}
-	s.say("%s is accepted by %s", c.Task, me())
-	return nil
+	return s.done(now, "%s is accepted by %s", c.Task, me())
 }
 
 type incidentsCommand struct {
@@ -152,58 +157,6 @@ func (c alertTestCommand) Run(s *session, client *api.Client) error {
 		failed = failed || a.Error != ""
 	}
 	return s.judge(t, failed, fault.Unavailable)
-}
-
-type modelsCommand struct {
-	List    modelsListCommand    `cmd:"" default:"withargs" help:"List model versions."`
-	Promote modelsPromoteCommand `cmd:"" help:"Move an alias to a version."`
-}
-
-type modelsListCommand struct {
-	Model string `arg:"" optional:"" help:"Of this model alone."`
-}
-
-// Run lists model versions.
-func (c modelsListCommand) Run(s *session, client *api.Client) error {
-	list, err := client.Models(s.ctx, c.Model)
-	if err != nil {
-		return err
-	}
-	if len(list) == 0 && c.Model != "" {
-		return s.noModel(c.Model)
-	}
-	t := output.Table{Columns: []string{"model", "version", "aliases", "metrics", "pin", "run", "created"}, Values: list}
-	for _, m := range list {
-		var metrics strings.Builder
-		for _, name := range sortedKeys(m.Metrics) {
-			fmt.Fprintf(&metrics, "%s=%.4g ", name, m.Metrics[name])
-		}
-		t.Rows = append(t.Rows, []string{m.Name, fmt.Sprint(m.Version), strings.Join(m.Aliases, ", "), metrics.String(), short(m.Pin), m.Run, s.local(m.Created)})
-	}
-	return s.give(t)
-}
-
-type modelsPromoteCommand struct {
-	Model string `arg:"" help:"MODEL:VERSION."`
-	Alias string `arg:"" help:"The alias, such as champion."`
-}
-
-// Run moves an alias.
-func (c modelsPromoteCommand) Run(s *session) error {
-	name, text, ok := strings.Cut(c.Model, ":")
-	var version int
-	if _, err := fmt.Sscan(text, &version); !ok || err != nil {
-		return fault.New(fault.Invalid, "%q is no MODEL:VERSION", c.Model)
-	}
-	client, err := s.connect(needs{})
-	if err != nil {
-		return err
-	}
-	if err := client.Promote(s.ctx, api.PromoteRequest{Model: name, Version: version, Alias: c.Alias, By: me()}); err != nil {
-		return err
-	}
-	s.say("%s@%s is version %d now", name, c.Alias, version)
-	return nil
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

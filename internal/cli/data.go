@@ -21,12 +21,7 @@ import (
 
 // ask runs a SELECT on a store and reads the answer, at most so many rows of it where most is not 0.
 func (s *session) ask(store, query string, params map[string]json.RawMessage, most int) (answer.Rows, error) {
-	found, err := s.client.Door(s.ctx, "/v1/query", door.Query{Bundle: s.status.Bundle, Store: store, SQL: query, Params: params})
-	if err != nil {
-		return answer.Rows{}, err
-	}
-	defer func() { _ = found.Close() }()
-	return answer.Read(found, most)
+	return answer.Ask(s.ctx, s.client, door.Query{Bundle: s.status.Bundle, Store: store, SQL: query, Params: params}, most)
 }
 
 // giveRows writes an answer, and says where it is not whole. NULL is a word for
@@ -105,8 +100,12 @@ func (c snapshotCommand) Run(s *session, client warehouse) error {
 		return err
 	}
 	_ = answer.Close()
-	s.say("%s is a copy that plain DuckDB opens", path)
-	return nil
+	return s.done(writtenFile{path}, "%s is a copy that plain DuckDB opens", path)
+}
+
+// writtenFile is a file that a command wrote.
+type writtenFile struct {
+	Path string `json:"path"`
 }
 
 type quarantineCommand struct {
@@ -224,8 +223,7 @@ func (c quarantineReplayCommand) Run(s *session) error {
 		return err
 	}
 	if r.ID == "" {
-		s.say("nothing of %s is in quarantine", t)
-		return nil
+		return s.done(r, "nothing of %s is in quarantine", t)
 	}
 	return s.finish(r.ID)
 }
@@ -263,7 +261,7 @@ func (c digestCommand) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		d, err := through[door.Digest](s, "/v1/digest", door.Table{Bundle: s.status.Bundle, Table: t})
+		d, err := answer.Through[door.Digest](s.ctx, s.client, "/v1/digest", door.Table{Bundle: s.status.Bundle, Table: t})
 		switch known := p.Written(false); {
 		case err == nil:
 			values = append(values, tableDigest{t.String(), d.Digest, d.Rows, true})

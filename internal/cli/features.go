@@ -2,39 +2,23 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
 	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/cli/answer"
 	"github.com/tidemill/tidemill/internal/cli/output"
+	"github.com/tidemill/tidemill/internal/cli/story"
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/feature"
 	"github.com/tidemill/tidemill/internal/core/problem"
-	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/run"
 	"github.com/tidemill/tidemill/internal/door"
 	"github.com/tidemill/tidemill/internal/training"
 )
-
-// through sends a request through the door and reads the JSON that comes back.
-func through[Out any](s *session, path string, in any) (out Out, err error) {
-	answer, err := s.client.Door(s.ctx, path, in)
-	if err != nil {
-		return out, err
-	}
-	b, err := readAll(answer)
-	if err != nil {
-		return out, err
-	}
-	if err := json.Unmarshal(b, &out); err != nil {
-		return out, fault.New(fault.Internal, "answer to %s: %w", path, err)
-	}
-	return out, nil
-}
 
 type featuresCommand struct {
 	List    featuresListCommand    `cmd:"" default:"1" help:"List feature sets."`
@@ -93,7 +77,7 @@ func (c featuresLeakageCommand) Run(s *session) error {
 	if _, err := s.connect(needs{worker: true}); err != nil {
 		return err
 	}
-	found, err := through[training.Leakage](s, "/v1/leakage", door.Set{Bundle: s.status.Bundle, Set: c.Set})
+	found, err := answer.Through[training.Leakage](s.ctx, s.client, "/v1/leakage", door.Set{Bundle: s.status.Bundle, Set: c.Set})
 	if err != nil {
 		return err
 	}
@@ -134,7 +118,7 @@ func (c featuresLeakageCommand) train(s *session) ([]knowledge, error) {
 	defer bar.End()
 	for i, j := range joins {
 		bar.Show(i, len(joins), j.name)
-		metrics, err := through[map[string]float64](s, "/v1/trial", door.Trial{Grant: grant, Mode: j.mode, KnownAt: c.KnownAt})
+		metrics, err := answer.Through[map[string]float64](s.ctx, s.client, "/v1/trial", door.Trial{Grant: grant, Mode: j.mode, KnownAt: c.KnownAt})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", j.name, err)
 		}
@@ -251,7 +235,7 @@ func (c reproduceCommand) Run(s *session, client warehouse) error {
 	if err := json.Unmarshal(pin.Body, &frozen); err != nil {
 		return fault.New(fault.Internal, "pin %s: %w", m.Pin, err)
 	}
-	found, err := through[training.Comparison](s, "/v1/reproduce", door.Pinned{
+	found, err := answer.Through[training.Comparison](s.ctx, s.client, "/v1/reproduce", door.Pinned{
 		Bundle: s.status.Bundle, Pin: pin.Body, Ref: run.Ref{Environment: s.env, Run: frozen.Run, Task: frozen.Task}, Attempt: frozen.Attempt,
 	})
 	if err != nil {
@@ -287,6 +271,20 @@ func (c reproduceCommand) print(w io.Writer, out reproduction) error {
 		fmt.Fprintf(&b, "A new pin would see other values of %s in %s rows, after commits %d to %d of %s:\n", strings.Join(t.Columns, ", "), output.Number(t.Rows), t.From+1, t.To, t.Table)
 		for _, one := range t.Commits {
 			fmt.Fprintf(&b, "  commit %s\n", one)
+		}
+	}
+	switch e := out.Examples; {
+	case e.Unknown != "":
+		fmt.Fprintf(&b, "Whether training rows arrived since cannot be said: %s\n", e.Unknown)
+	default:
+		if e.Arrived > 0 {
+			fmt.Fprintf(&b, "A new pin would have %s more rows, which arrived since: a pin keeps its own, by design.\n", output.Number(e.Arrived))
+		}
+		if e.Later > 0 {
+			fmt.Fprintf(&b, "A new pin with a later until would have %s more rows, whose labels became known after this one's.\n", output.Number(e.Later))
+		}
+		if e.Gone > 0 {
+			fmt.Fprintf(&b, "%s rows of the pin are no longer where they were taken from.\n", output.Number(e.Gone))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
@@ -358,68 +356,22 @@ func (c explainCommand) Run(s *session) error {
 	return err
 }
 
-// story is everything that is known of one prediction.
-type story struct {
-	ID            string          `json:"id"`
-	Table         string          `json:"table"`
-	Row           map[string]any  `json:"row"`
-	Contributions []contribution  `json:"contributions,omitempty"`
-	Model         api.Model       `json:"model"`
-	Run           api.Run         `json:"run"`
-	Used          []training.Used `json:"features"`
-	Sources       []sourceLoad    `json:"sources,omitempty"`
-}
-
-type contribution struct {
-	Feature      string  `json:"feature"`
-	Value        any     `json:"value"`
-	Contribution float64 `json:"contribution"`
-}
-
-// sourceLoad is a load behind the values that were used: of a feature table, or
-// of a table that its task read.
-type sourceLoad struct {
-	Table    string        `json:"table"`
-	Window   commit.Window `json:"window"`
-	Run      string        `json:"run"`
-	Contract string        `json:"contract"`
-	Sources  []string      `json:"sources"`
-	Rows     int64         `json:"rows"`
-	Refused  int64         `json:"quarantined"`
-}
-
 // explainPrediction tells a prediction's whole story.
 func explainPrediction(s *session, id string) error {
-	if _, err := s.connect(needs{worker: true}); err != nil {
+	client, err := s.connect(needs{worker: true})
+	if err != nil {
 		return err
 	}
 	p, err := s.project()
 	if err != nil {
 		return err
 	}
-	for _, pl := range p.Pipelines {
-		for _, t := range pl.Tasks {
-			set := ""
-			for _, r := range t.Reads {
-				if r.Set != "" {
-					set = r.Set
-				}
-			}
-			if t.Kind != project.KindPython || set == "" {
-				continue
-			}
-			for _, w := range t.Writes {
-				one, err := tell(s, p, id, w.Table, set)
-				if err == nil {
-					return one.print(s)
-				}
-				if !errors.Is(err, errNotHere) {
-					return err
-				}
-			}
-		}
+	told, err := story.Teller{Client: client, Bundle: s.status.Bundle, Project: p, Model: s.model}.Tell(s.ctx, id)
+	if err != nil {
+		return err
 	}
-	return fault.New(fault.NotFound, "no prediction has the id %s", id)
+	if s.output == "json" {
+		return s.give(output.Table{Values: told})
+	}
+	return told.Print(s.Out, s.zone)
 }
-
-var errNotHere = fault.New(fault.NotFound, "not in this table")

@@ -6,6 +6,12 @@ type initCommand struct {
 	Folder string `arg:"" optional:"" default:"." help:"The folder of the new project; it may hold other files."`
 }
 
+// newProject is a folder with the files that were written into it.
+type newProject struct {
+	Folder string   `json:"folder"`
+	Files  []string `json:"files"`
+}
+
 // Run writes a small project that runs as it is. No file that is there is touched.
 func (c initCommand) Run(s *session) error {
 	names, err := scaffold.Write(c.Folder)
@@ -19,6 +25,5 @@ func (c initCommand) Run(s *session) error {
 	if c.Folder != "." {
 		here = "cd " + c.Folder + " && "
 	}
-	s.say("next: %stidemill check, then: tidemill run land --window 2026-01-05, then: tidemill sql 'SELECT * FROM raw.orders'", here)
-	return nil
+	return s.done(newProject{c.Folder, names}, "next: %stidemill check, then: tidemill run land --window 2026-01-05, then: tidemill sql 'SELECT * FROM raw.orders'", here)
 }

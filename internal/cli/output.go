@@ -11,6 +11,19 @@ import (
 // give writes data to stdout in the form that was asked for.
 func (s *session) give(t output.Table) error { return t.Write(s.Out, s.output) }
 
+// done tells people what was done, and gives programs the thing as it is now.
+func (s *session) done(thing any, format string, args ...any) error {
+	s.say(format, args...)
+	if s.output == "table" {
+		return nil
+	}
+	t, err := output.One(thing)
+	if err != nil {
+		return fault.New(fault.Internal, "write what was done: %w", err)
+	}
+	return s.give(t)
+}
+
 // judge writes data, and ends with the kind's exit code where they are bad.
 func (s *session) judge(t output.Table, bad bool, kind fault.Kind) error {
 	if err := s.give(t); err != nil || !bad {

@@ -42,18 +42,27 @@ func (s *session) project() (*project.Project, error) {
 		return nil, err
 	}
 	if r.Refused {
-		return nil, fault.New(fault.Invalid, "the project cannot be read; see: tidemill check")
+		return nil, errRefused
 	}
 	return &r.Project, nil
 }
 
+var errRefused = fault.New(fault.Invalid, "the project cannot be read; see: tidemill check")
+
 func (s *session) pipeline(name string) (*project.Pipeline, error) {
-	p, err := s.project()
+	r, err := s.read()
 	if err != nil {
 		return nil, err
 	}
+	p := &r.Project
 	if pl, ok := p.Pipeline(name); ok {
 		return pl, nil
+	}
+	if errors := r.Problems.Of(name); len(errors) > 0 {
+		return nil, fault.New(fault.Invalid, "the pipeline %s is broken: %s; see: tidemill check", name, errors.Summary())
+	}
+	if r.Refused {
+		return nil, errRefused
 	}
 	return nil, fault.New(fault.NotFound, "the project has no pipeline %q%s", name, problem.Suggest(name, p.PipelineNames()))
 }
@@ -137,15 +146,21 @@ func (c showCommand) Run(s *session) error {
 		return s.showTask(name, task)
 	}
 	var pipelines []string
-	if p, err := s.project(); err == nil {
-		pipelines = p.PipelineNames()
-		if pl, ok := p.Pipeline(c.What); ok {
-			return s.showPipeline(pl)
+	read, err := s.read()
+	if err == nil {
+		pipelines = read.Project.PipelineNames()
+		if pl, ok := read.Project.Pipeline(c.What); ok {
+			return s.showPipeline(pl, nil)
 		}
 	}
 	client, err := s.connect(needs{})
 	if err != nil {
 		return err
+	}
+	if read != nil {
+		if errors, kept := s.broken(read, c.What); len(errors) > 0 {
+			return s.showPipeline(kept, errors)
+		}
 	}
 	r, err := client.Run(s.ctx, c.What)
 	if near := problem.Nearest(c.What, pipelines); fault.Is(err, fault.NotFound) && near != "" {
@@ -181,7 +196,34 @@ func (s *session) showTask(pipeline, name string) error {
 	return s.give(out)
 }
 
-func (s *session) showPipeline(pl *project.Pipeline) error {
+// broken returns the errors that disable a pipeline as its files lie there, with
+// its last good version; nil where there is none.
+func (s *session) broken(r *source.Result, name string) (problem.List, *project.Pipeline) {
+	errors := r.Problems.Of(name)
+	kept, err := s.client.Pipeline(s.ctx, name)
+	if err != nil {
+		return errors, nil
+	}
+	if len(errors) == 0 && r.Refused {
+		errors = r.Problems.Of("")
+	}
+	return errors, &kept
+}
+
+// showPipeline shows a pipeline, or the last good version of one that is broken.
+func (s *session) showPipeline(pl *project.Pipeline, broken problem.List) error {
+	shown := map[string]any{"pipeline": pl}
+	if len(broken) > 0 {
+		shown["problems"] = broken
+		s.say("the pipeline is broken: %s; see: tidemill check", broken.Summary())
+	}
+	if pl == nil {
+		s.say("it has no good version and cannot run")
+		if s.output == "table" {
+			return nil
+		}
+		return s.give(output.Table{Columns: slotColumns, Values: shown})
+	}
 	client, err := s.connect(needs{})
 	if err != nil {
 		return err
@@ -194,7 +236,11 @@ func (s *session) showPipeline(pl *project.Pipeline) error {
 	if err != nil {
 		return err
 	}
-	t := output.Table{Columns: []string{"due", "window", "state", "reason", "run"}, Values: map[string]any{"pipeline": pl, "slots": slots, "published": covered}}
+	shown["slots"], shown["published"] = slots, covered
+	if len(broken) > 0 {
+		s.say("the last good version runs on meanwhile:")
+	}
+	t := output.Table{Columns: slotColumns, Values: shown}
 	for _, one := range slots {
 		t.Rows = append(t.Rows, []string{s.local(one.Due), one.Window.Text(s.zone), one.State, one.Reason, one.Run})
 	}
@@ -214,6 +260,8 @@ func (s *session) showPipeline(pl *project.Pipeline) error {
 	}
 	return s.give(t)
 }
+
+var slotColumns = []string{"due", "window", "state", "reason", "run"}
 
 type contractCommand struct {
 	Check contractCheckCommand `cmd:"" help:"Hold a table as it lies there against its contract."`

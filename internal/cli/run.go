@@ -116,7 +116,10 @@ func (s *session) giveUp(why error, by string, look func() (bool, error), cancel
 	}
 }
 
-// verdict says in words how a run ended, and with what exit code.
+// verdict says in words how a run ended, and with what exit code. A run that
+// failed failed, whatever kept its tasks from going on: what could not be found or
+// reached there is nothing that the command line named. Refused data alone have a
+// code of their own, because somebody else has to act.
 func (s *session) verdict(r api.Run) error {
 	if r.State == run.Succeeded {
 		s.say("run %s succeeded in %s", r.ID, output.Duration(r.Ended.Sub(r.Began)))
@@ -127,7 +130,7 @@ func (s *session) verdict(r api.Run) error {
 		if t.State == run.TaskFailed {
 			s.say("%s failed: %s", t.Name, t.Reason)
 			s.say("  log: tidemill logs %s %s   again: tidemill rerun %s", r.ID, t.Name, r.ID)
-			if t.Kind != "" && kind == fault.Failed {
+			if t.Kind.ExitCode() == fault.ExitCheck {
 				kind = t.Kind
 			}
 		}
@@ -294,14 +297,25 @@ func (c cancelCommand) Run(s *session, client *api.Client) error {
 	if fault.Is(err, fault.NotFound) {
 		n, e := client.CancelBackfill(s.ctx, c.What, me())
 		if e == nil {
-			s.say("%d runs of the backfill are being cancelled", n)
-			return nil
+			return s.cancelledBackfill(client, c.What, n)
 		}
 	}
-	if err == nil {
-		s.say("run %s is being cancelled", c.What)
+	if err != nil {
+		return err
 	}
-	return err
+	now, err := client.Run(s.ctx, c.What)
+	if err != nil {
+		return err
+	}
+	return s.done(now, "run %s is being cancelled", c.What)
+}
+
+func (s *session) cancelledBackfill(client *api.Client, id string, runs int) error {
+	now, err := client.Backfill(s.ctx, id)
+	if err != nil {
+		return err
+	}
+	return s.done(now, "%d runs of the backfill are being cancelled", runs)
 }
 
 type rerunCommand struct {
@@ -363,7 +377,10 @@ func (c backfillCommand) Run(s *session) error {
 	}
 	if b.ID == "" {
 		s.say("nothing is missing: every window from %s to %s is covered", c.From, c.To)
-		return nil
+		if s.output == "table" {
+			return nil
+		}
+		return s.give(s.backfillTable(nil))
 	}
 	if c.Detach {
 		return s.give(s.backfillTable([]api.Backfill{b}))

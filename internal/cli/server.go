@@ -248,12 +248,17 @@ func (readyCommand) Run(s *session) error {
 	if !status.WorkerReady {
 		return fault.New(fault.Unavailable, "the home worker is not ready yet")
 	}
-	s.say("the server (process %d) and its worker (process %d) are ready", status.PID, status.WorkerPID)
-	return nil
+	return s.done(status, "the server (process %d) and its worker (process %d) are ready", status.PID, status.WorkerPID)
 }
 
 type downCommand struct {
 	Drain bool `help:"Let what runs end first."`
+}
+
+// stopped is the server that a command ended; without a process there was none.
+type stopped struct {
+	PID   int  `json:"pid,omitempty"`
+	Ended bool `json:"ended"`
 }
 
 // Run stops the running server and waits for its end.
@@ -264,8 +269,7 @@ func (c downCommand) Run(s *session) error {
 	}
 	holder, ok := app.HolderOf(layout.ServerLock())
 	if !ok {
-		s.say("no server runs for this project")
-		return nil
+		return s.done(stopped{}, "no server runs for this project")
 	}
 	client := api.NewClient(layout.ServerSocket())
 	defer client.Close()
@@ -274,8 +278,7 @@ func (c downCommand) Run(s *session) error {
 	}
 	for {
 		if _, ok := app.HolderOf(layout.ServerLock()); !ok {
-			s.say("the server (process %d) has ended", holder.PID)
-			return nil
+			return s.done(stopped{holder.PID, true}, "the server (process %d) has ended", holder.PID)
 		}
 		select {
 		case <-s.ctx.Done():
@@ -299,14 +302,4 @@ func (c workerCommand) Run(s *session) error {
 	return app.RunWorker(s.ctx, app.WorkerOptions{
 		Layout: layout, Version: Version, Session: c.Session, Slots: c.Slots, Log: slog.New(slog.NewJSONHandler(s.Err, nil)),
 	})
-}
-
-// readAll reads an answer to its end and closes it.
-func readAll(r io.ReadCloser) ([]byte, error) {
-	defer func() { _ = r.Close() }()
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return nil, fault.New(fault.Unavailable, "the answer broke off: %w", err)
-	}
-	return b, nil
 }

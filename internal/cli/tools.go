@@ -35,8 +35,8 @@ func (c sdkInstallCommand) Run(s *session) error {
 	if err := python.Install(c.Target); err != nil {
 		return err
 	}
-	s.say("import tidemill now works: %s", filepath.Join(c.Target, "tidemill.py"))
-	return nil
+	file := filepath.Join(c.Target, "tidemill.py")
+	return s.done(writtenFile{file}, "import tidemill now works: %s", file)
 }
 
 type doctorCommand struct{}

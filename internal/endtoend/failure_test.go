@@ -95,8 +95,8 @@ func TestAMissingFileIsATaskThatFailedAndItsIncidentNamesStoreAndPath(t *testing
 	})
 	server := f.up()
 	defer f.down(server)
-	if out, talk, code := f.try("run", "a"); code != 5 {
-		t.Errorf("the run ended with %d, want 5\n%s%s", code, out, talk)
+	if out, talk, code := f.try("run", "a"); code != 1 {
+		t.Errorf("the run ended with %d, want 1\n%s%s", code, out, talk)
 	}
 	open := ask[[]ledger.Incident](f, "incidents")
 	if len(open) != 1 || open[0].Kind != "task_failed" || !strings.HasPrefix(open[0].Summary, "landing:flights/2013-01-02.csv* matches no file in "+f.dir) {

@@ -26,7 +26,7 @@ func (s *Server) alertRoutes(mux *http.ServeMux) {
 		list, err := s.Ledger.ModelVersions(ctx, s.Environment, r.URL.Query().Get("model"))
 		out := make([]api.Model, 0, len(list))
 		for _, m := range list {
-			out = append(out, api.Model{Model: m.Model, Version: m.Version, Created: m.Created, Run: m.Run, Task: m.Task, Aliases: m.Aliases})
+			out = append(out, api.Model{Model: m.Model, Version: m.Version, Created: m.Created, Run: m.Run, Task: m.Task, Aliases: m.Aliases, Promotions: m.Promotions})
 		}
 		return out, err
 	}))

@@ -3,6 +3,7 @@ package httpd
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/problem"
@@ -13,6 +14,17 @@ import (
 // noPipeline says that a name is no pipeline's, with the one that was probably meant.
 func noPipeline(p *project.Project, name string) error {
 	return fault.New(fault.NotFound, "there is no pipeline %q%s", name, problem.Suggest(name, p.PipelineNames()))
+}
+
+// broken returns the errors that disable a pipeline as its files lie there: its own,
+// or those of the whole project.
+func (s *Server) broken(name string) problem.List {
+	all := s.Catalog.Problems()
+	own := all.Of(name)
+	if len(own) == 0 && slices.Contains(s.Catalog.Stale(), name) {
+		return all.Of("")
+	}
+	return own
 }
 
 // pipeline refuses a name that is neither a pipeline's of the live project nor

@@ -8,12 +8,17 @@ import (
 
 	"github.com/tidemill/tidemill/internal/api"
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/slot"
 	"github.com/tidemill/tidemill/internal/ledger"
 )
 
 func (s *Server) pipelineRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/pipelines", handle(s.listPipelines))
+	mux.HandleFunc("GET /api/v1/pipelines/{pipeline}", handle(func(_ context.Context, r *http.Request) (*project.Pipeline, error) {
+		_, pl, _, err := s.live(r.PathValue("pipeline"))
+		return pl, err
+	}))
 	mux.HandleFunc("GET /api/v1/pipelines/{pipeline}/slots", handle(func(ctx context.Context, r *http.Request) ([]api.Slot, error) {
 		list, err := s.Ledger.Slots(ctx, s.Environment, r.PathValue("pipeline"), number(r, "most", 20))
 		out := make([]api.Slot, 0, len(list))
@@ -23,13 +28,25 @@ func (s *Server) pipelineRoutes(mux *http.ServeMux) {
 		return out, err
 	}))
 	mux.HandleFunc("GET /api/v1/pipelines/{pipeline}/published", handle(s.published))
-	mux.HandleFunc("POST /api/v1/pipelines/{pipeline}/pause", take(func(ctx context.Context, r *http.Request, in api.PauseRequest) (struct{}, error) {
-		if err := s.pipeline(ctx, r.PathValue("pipeline")); err != nil {
-			return struct{}{}, err
-		}
-		return struct{}{}, s.Ledger.SetPaused(ctx, s.Environment, r.PathValue("pipeline"), in.Paused, in.By, in.Note)
-	}))
+	mux.HandleFunc("POST /api/v1/pipelines/{pipeline}/pause", take(s.setPaused))
 	mux.HandleFunc("POST /api/v1/pipelines/{pipeline}/skip", handle(s.skipSlot))
+}
+
+func (s *Server) setPaused(ctx context.Context, r *http.Request, in api.PauseRequest) (api.Pipeline, error) {
+	name := r.PathValue("pipeline")
+	if err := s.pipeline(ctx, name); err != nil {
+		return api.Pipeline{}, err
+	}
+	if err := s.Ledger.SetPaused(ctx, s.Environment, name, in.Paused, in.By, in.Note); err != nil {
+		return api.Pipeline{}, err
+	}
+	live, err := s.listPipelines(ctx, r)
+	for _, one := range live {
+		if one.Name == name {
+			return one, err
+		}
+	}
+	return api.Pipeline{Name: name, Paused: in.Paused}, err // the ledger remembers it, the project has it no more
 }
 
 func (s *Server) listPipelines(ctx context.Context, _ *http.Request) ([]api.Pipeline, error) {

@@ -2,6 +2,8 @@ package httpd
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"time"
@@ -32,16 +34,19 @@ func (s *Server) runRoutes(mux *http.ServeMux) {
 	}))
 	mux.HandleFunc("POST /api/v1/runs/{run}/rerun", take(s.rerun))
 	mux.HandleFunc("GET /api/v1/runs/{run}/logs/{task}", s.readLog)
-	mux.HandleFunc("POST /api/v1/set-aside", take(func(ctx context.Context, _ *http.Request, in api.SetAsideRequest) (struct{}, error) {
+	mux.HandleFunc("POST /api/v1/set-aside", take(func(ctx context.Context, _ *http.Request, in api.SetAsideRequest) (api.Run, error) {
 		found, err := s.run(ctx, in.Run)
 		if err == nil {
 			err = hasTask(found, in.Task)
 		}
 		if err != nil {
-			return struct{}{}, err
+			return api.Run{}, err
 		}
 		ref := run.Ref{Environment: s.Environment, Run: found.Run, Task: in.Task, Index: in.Index}
-		return struct{}{}, s.Ledger.SetAside(ctx, ref, in.Accepted, in.By, in.Note)
+		if err := s.Ledger.SetAside(ctx, ref, in.Accepted, in.By, in.Note); err != nil {
+			return api.Run{}, err
+		}
+		return s.showRun(ctx, found.Run)
 	}))
 	s.backfillRoutes(mux)
 	mux.HandleFunc("GET /api/v1/why", handle(func(ctx context.Context, r *http.Request) (api.Why, error) {
@@ -58,10 +63,8 @@ func (s *Server) live(pipeline string) (*project.Project, *project.Pipeline, str
 	if pl, ok := p.Pipeline(pipeline); ok {
 		return p, pl, bundle, nil
 	}
-	for _, one := range s.Catalog.Problems().Errors() {
-		if one.Owner == pipeline {
-			return nil, nil, "", fault.New(fault.Invalid, "the pipeline %s has errors and cannot run: %s: %s; see: tidemill check", pipeline, one.Place, one.Message)
-		}
+	if errors := s.broken(pipeline); len(errors) > 0 {
+		return nil, nil, "", fault.New(fault.Invalid, "the pipeline %s has errors and cannot run: %s; see: tidemill check", pipeline, errors.Summary())
 	}
 	return nil, nil, "", noPipeline(p, pipeline)
 }
@@ -258,9 +261,26 @@ func (s *Server) readLog(w http.ResponseWriter, r *http.Request) {
 	} else {
 		_, err = s.Logs.Copy(out, ref, attempt, 0)
 	}
+	if err == nil {
+		err = s.tellPromotions(ctx, out, ref, attempt)
+	}
 	if err != nil && ctx.Err() == nil {
 		s.Log.Error("read a log", "task", ref.String(), "cause", err)
 	}
+}
+
+// tellPromotions ends a log with what became of the models that the attempt made:
+// that is decided with its success, when its own log has ended.
+func (s *Server) tellPromotions(ctx context.Context, out io.Writer, ref run.Ref, attempt int) error {
+	made, err := s.Ledger.ModelsMade(ctx, ref, attempt)
+	for _, m := range made {
+		for _, p := range m.Promotions {
+			if _, err := fmt.Fprintf(out, "%s tidemill model %s:%d was %s\n", m.Created.UTC().Format("2006-01-02T15:04:05.000Z"), m.Name, m.Version, p); err != nil {
+				return err
+			}
+		}
+	}
+	return err
 }
 
 func (s *Server) newestAttempt(ctx context.Context, info ledger.RunInfo, ref run.Ref) (int, error) {

@@ -30,11 +30,14 @@ func (s *Server) why(ctx context.Context, what string) (api.Why, error) {
 		return api.Why{}, fault.New(fault.Invalid, "why what? %w", errNoSuchThing)
 	case isSlot:
 		return s.whySlot(ctx, pipeline, due)
-	case hasPipeline(p, head):
-		if task == "" {
+	case hasPipeline(p, head) || len(s.broken(head)) > 0:
+		if task == "" || !hasPipeline(p, head) {
 			return s.whyPipeline(ctx, p, head)
 		}
 		if pl, _ := p.Pipeline(head); !slices.Contains(pl.TaskNames(), task) {
+			if len(s.broken(head)) > 0 { // the task may be new in the version that is broken
+				return s.whyPipeline(ctx, p, head)
+			}
 			return api.Why{}, fault.New(fault.NotFound, "the pipeline %s has no task %q%s", head, task, problem.Suggest(task, pl.TaskNames()))
 		}
 		newest, err := s.Ledger.Runs(ctx, ledger.RunFilter{Environment: s.Environment, Pipeline: head, Most: 1})
@@ -63,7 +66,11 @@ func (s *Server) why(ctx context.Context, what string) (api.Why, error) {
 		return api.Why{}, err
 	}
 	i := slices.IndexFunc(info.Tasks, func(t ledger.TaskInfo) bool { return t.Name == task })
-	return s.toWhy(info.Run+"/"+task, s.whyTask(ctx, p, info, info.Tasks[i])), nil
+	reasons := s.whyTask(ctx, p, info, info.Tasks[i])
+	if errors := s.broken(info.Pipeline); len(errors) > 0 {
+		reasons = append(reasons, why.Broken(errors.Summary(), hasPipeline(p, info.Pipeline)))
+	}
+	return s.toWhy(info.Run+"/"+task, reasons), nil
 }
 
 func hasPipeline(p *project.Project, name string) bool {
@@ -214,10 +221,8 @@ func (s *Server) whyReady(ctx context.Context, t ledger.TaskInfo) why.Reason {
 func (s *Server) whyPipeline(ctx context.Context, p *project.Project, name string) (api.Why, error) {
 	what := "pipeline " + name
 	var reasons []why.Reason
-	for _, one := range s.Catalog.Problems().Errors() {
-		if one.Owner == name {
-			reasons = append(reasons, why.Definition(one.Place.String(), one.Message))
-		}
+	if errors := s.broken(name); len(errors) > 0 {
+		reasons = append(reasons, why.Broken(errors.Summary(), hasPipeline(p, name)))
 	}
 	known, err := s.Ledger.Pipelines(ctx, s.Environment)
 	if err != nil {
@@ -255,8 +260,8 @@ func (s *Server) whyPipeline(ctx context.Context, p *project.Project, name strin
 	if len(slots) == 1 && slots[0].State == slot.Expected {
 		reasons = append(reasons, why.NotDue(slots[0].Due, slots[0].Window, zone(p)))
 	}
-	for _, pl := range p.Pipelines {
-		if pl.Name == name && !pl.Schedule.Scheduled() {
+	if hasPipeline(p, name) {
+		if pl, _ := p.Pipeline(name); !pl.Schedule.Scheduled() {
 			reasons = append(reasons, why.NoSchedule(name))
 		}
 	}

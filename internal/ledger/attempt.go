@@ -4,10 +4,11 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/commit"
-	"github.com/tidemill/tidemill/internal/core/expr"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/run"
 )
@@ -95,67 +96,69 @@ func (tx *Tx) savePin(environment, runID string, p run.Pin) error {
 		ON CONFLICT (environment, pin) DO NOTHING`, environment, p.ID, p.Set, us(tx.now), runID, string(p.Body))
 }
 
-// saveModel gives a model its next version, once per attempt, and moves the aliases whose condition holds.
+// modelBody is a model version as its row keeps it.
+type modelBody struct {
+	commit.Model
+	Promotions []run.Promotion `json:"promotions,omitempty"`
+}
+
+// saveModel gives a model its next version, once per attempt, and moves the aliases
+// whose condition holds; what each condition saw stays with the version.
 func (tx *Tx) saveModel(c Command, epoch int64, m commit.Model) error {
-	body, err := json.Marshal(m)
-	if err != nil {
-		return fault.New(fault.Internal, "model %s: %w", m.Name, err)
-	}
-	var known int
+	var known, version int
 	if err := tx.queryRow(`SELECT count(*) FROM model WHERE environment = $1 AND model = $2 AND epoch = $3`,
 		c.Environment, m.Name, epoch).Scan(&known); err != nil || known > 0 {
 		return err
 	}
-	var version int
 	if err := tx.queryRow(`SELECT coalesce(max(version), 0) + 1 FROM model WHERE environment = $1 AND model = $2`,
 		c.Environment, m.Name).Scan(&version); err != nil {
 		return err
+	}
+	kept := modelBody{Model: m}
+	for _, alias := range slices.Sorted(maps.Keys(m.Promote)) {
+		champion, err := tx.metricsOf(c.Environment, m.Name, alias)
+		if err != nil {
+			return err
+		}
+		kept.Promotions = append(kept.Promotions, run.Promote(alias, m.Promote[alias], m.Metrics, champion))
+	}
+	body, err := json.Marshal(kept)
+	if err != nil {
+		return fault.New(fault.Internal, "model %s: %w", m.Name, err)
 	}
 	if err := tx.exec(`INSERT INTO model (environment, model, version, created_us, run, task, epoch, pin, body)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		c.Environment, m.Name, version, us(tx.now), c.Run, c.Task, epoch, m.Pin, string(body)); err != nil {
 		return err
 	}
-	for alias, condition := range m.Promote {
-		ok, err := tx.mayPromote(c.Environment, m, alias, condition)
-		if err == nil && ok {
-			err = tx.moveAlias(c.Environment, m.Name, alias, version, c.Run+"/"+c.Task)
+	for _, p := range kept.Promotions {
+		if !p.Promoted {
+			continue
 		}
-		if err != nil {
+		if err := tx.moveAlias(c.Environment, m.Name, p.Alias, version, c.Run+"/"+c.Task); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (tx *Tx) mayPromote(environment string, m commit.Model, alias, condition string) (bool, error) {
-	values := map[string]any{"champion": nil}
-	names := make([]string, 0, len(m.Metrics))
-	for name, v := range m.Metrics {
-		values[name] = v
-		names = append(names, name)
-	}
+// metricsOf returns the metrics of the version that has an alias; nil where none has it.
+func (tx *Tx) metricsOf(environment, model, alias string) (map[string]float64, error) {
 	var body string
 	err := tx.queryRow(`SELECT m.body FROM model_alias a JOIN model m
 			ON m.environment = a.environment AND m.model = a.model AND m.version = a.version
-		WHERE a.environment = $1 AND a.model = $2 AND a.alias = $3`, environment, m.Name, alias).Scan(&body)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-	case err != nil:
-		return false, err
-	default:
-		var champion commit.Model
-		if err := json.Unmarshal([]byte(body), &champion); err != nil {
-			return false, fault.New(fault.Internal, "read model %s: %w", m.Name, err)
-		}
-		values["champion"] = champion.Metrics
+		WHERE a.environment = $1 AND a.model = $2 AND a.alias = $3`, environment, model, alias).Scan(&body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
 	}
-	compiled, err := expr.Compile(expr.ScopePromote, condition, names...)
 	if err != nil {
-		return false, nil //nolint:nilerr // a metric that was never reported promotes nothing; check found syntax faults
+		return nil, err
 	}
-	ok, err := compiled.Eval(values)
-	return ok && err == nil, nil
+	champion := commit.Model{Metrics: map[string]float64{}} // one without metrics is a champion too
+	if err := json.Unmarshal([]byte(body), &champion); err != nil {
+		return nil, fault.New(fault.Internal, "read model %s: %w", model, err)
+	}
+	return champion.Metrics, nil
 }
 
 func (tx *Tx) moveAlias(environment, model, alias string, version int, by string) error {

@@ -140,6 +140,11 @@ func (tx *Tx) leave(environment, pipeline, task string, w commit.Window, how str
 				return err
 			}
 		}
+		if n > 0 && remaining > 0 {
+			if err := tx.sumUpMissed(environment, pipeline); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -210,7 +215,7 @@ func scanNotification(r *sql.Rows) (Notification, error) {
 
 // DueNotifications returns what waits to be routed or sent, oldest first.
 func (l *Ledger) DueNotifications(ctx context.Context, most int) ([]Notification, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT `+notificationColumns+` FROM outbox
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT `+notificationColumns+` FROM outbox
 		WHERE state IN ('new', 'pending') AND next_us <= $1 ORDER BY id LIMIT $2`), us(l.Now()), most)
 	return scanAll(rows, err, scanNotification)
 }

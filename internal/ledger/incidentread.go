@@ -26,7 +26,7 @@ func (l *Ledger) Incident(ctx context.Context, environment, id string) (Incident
 }
 
 func (l *Ledger) incidents(ctx context.Context, where string, args ...any) ([]Incident, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT environment, incident, fingerprint, kind, severity, pipeline, task, owner, state, summary,
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT environment, incident, fingerprint, kind, severity, pipeline, task, owner, state, summary,
 			opened_us, updated_us, resolved_us, resolution
 		FROM incident WHERE `+where+` ORDER BY opened_us DESC, incident DESC`), args...)
 	list, err := scanAll(rows, err, func(r *sql.Rows) (Incident, error) {
@@ -50,7 +50,7 @@ func (l *Ledger) incidents(ctx context.Context, where string, args ...any) ([]In
 }
 
 func (l *Ledger) incidentRuns(ctx context.Context, environment, id string) ([]IncidentRun, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT run, task, start_us, end_us, reason, left_us FROM incident_run
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT run, task, start_us, end_us, reason, left_us FROM incident_run
 		WHERE environment = $1 AND incident = $2 ORDER BY start_us, run, task`), environment, id)
 	return scanAll(rows, err, func(r *sql.Rows) (IncidentRun, error) {
 		var i IncidentRun
@@ -64,7 +64,7 @@ func (l *Ledger) incidentRuns(ctx context.Context, environment, id string) ([]In
 
 // Notifications lists what was or will be sent, the newest first.
 func (l *Ledger) Notifications(ctx context.Context, environment string, most int) ([]Notification, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT `+notificationColumns+` FROM outbox
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT `+notificationColumns+` FROM outbox
 		WHERE environment = $1 AND channel <> '' ORDER BY id DESC LIMIT $2`), environment, most)
 	return scanAll(rows, err, scanNotification)
 }

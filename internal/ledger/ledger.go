@@ -23,6 +23,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/ledger/engine"
 )
 
 //go:embed migrations/*.sql
@@ -51,7 +52,7 @@ type Ledger struct {
 	Now    func() time.Time // the wall clock; replaced only by tests of clock jumps
 	Notify func(Note)       // called after a commit; must not block
 
-	engine  engine
+	engine  engine.Engine
 	writer  *sql.DB // one connection
 	reader  *sql.DB
 	install string
@@ -67,22 +68,22 @@ type Ledger struct {
 // Open opens the ledger at a location, which is the path of a SQLite file or a
 // postgres:// address, and brings its schema up to date.
 func Open(ctx context.Context, location string) (*Ledger, error) {
-	eng := sqlite
+	kind := engine.SQLite
 	if strings.HasPrefix(location, "postgres://") || strings.HasPrefix(location, "postgresql://") {
-		eng = postgres
+		kind = engine.Postgres
 	}
-	writer, reader, err := eng.open(location)
+	writer, reader, err := kind.Open(location)
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "open the ledger: %w", err)
 	}
 	l := &Ledger{
 		Now: time.Now, Notify: func(Note) {},
-		engine: eng, writer: writer, reader: reader, turn: make(chan struct{}, 1),
+		engine: kind, writer: writer, reader: reader, turn: make(chan struct{}, 1),
 		prepared: map[string]*sql.Stmt{},
 	}
 	if err := l.prepare(ctx); err != nil {
 		_ = l.Close()
-		if eng.broken(err) && !strings.Contains(location, "://") {
+		if kind.Broken(err) && !strings.Contains(location, "://") {
 			return nil, fault.New(fault.Unavailable, "%s cannot be written; see whether its disk is full or may not be written, then start again: %w", location, err)
 		}
 		return nil, err
@@ -93,11 +94,11 @@ func Open(ctx context.Context, location string) (*Ledger, error) {
 // Look opens the SQLite file of a ledger to be read as it is, beside a server
 // that may have it open. Nothing is migrated or written.
 func Look(file string) (*Ledger, error) {
-	writer, reader, err := sqlite.open(file)
+	writer, reader, err := engine.SQLite.Open(file)
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "open the ledger: %w", err)
 	}
-	return &Ledger{engine: sqlite, writer: writer, reader: reader}, nil
+	return &Ledger{engine: engine.SQLite, writer: writer, reader: reader}, nil
 }
 
 func (l *Ledger) prepare(ctx context.Context) error {
@@ -105,7 +106,7 @@ func (l *Ledger) prepare(ctx context.Context) error {
 	if err != nil {
 		return fault.New(fault.Internal, "read migrations: %w", err)
 	}
-	provider, err := goose.NewProvider(l.engine.goose, l.writer, files, goose.WithVerbose(false))
+	provider, err := goose.NewProvider(l.engine.Goose, l.writer, files, goose.WithVerbose(false))
 	if err != nil {
 		return fault.New(fault.Unavailable, "open the ledger: %w", err)
 	}

@@ -22,27 +22,42 @@ type ModelInfo struct {
 	Run     string
 	Task    string
 	Aliases []string
+
+	Promotions []run.Promotion // what the conditions of its aliases saw when it was recorded
 }
 
 // ModelVersions lists the versions of a model (of all, where it is empty), the newest first.
 func (l *Ledger) ModelVersions(ctx context.Context, environment, model string) ([]ModelInfo, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT version, created_us, run, task, body FROM model
-		WHERE environment = $1 AND ($2 = '' OR model = $2) ORDER BY model, version DESC`), environment, model)
+	return l.models(ctx, `environment = $1 AND ($2 = '' OR model = $2)`, environment, model)
+}
+
+// ModelsMade lists the versions that an attempt made.
+func (l *Ledger) ModelsMade(ctx context.Context, ref run.Ref, attempt int) ([]ModelInfo, error) {
+	return l.models(ctx, `environment = $1 AND run = $2 AND task = $3 AND epoch = (SELECT epoch FROM attempt a
+		WHERE a.environment = $1 AND a.run = $2 AND a.task = $3 AND a.idx = $4 AND a.attempt = $5)`, ref.Environment, ref.Run, ref.Task, ref.Index, attempt)
+}
+
+func (l *Ledger) models(ctx context.Context, where string, args ...any) ([]ModelInfo, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT environment, version, created_us, run, task, body FROM model
+		WHERE `+where+` ORDER BY model, version DESC`), args...)
+	environment := ""
 	list, err := scanAll(rows, err, func(r *sql.Rows) (ModelInfo, error) {
 		var m ModelInfo
 		var created int64
 		var body string
-		if err := r.Scan(&m.Version, &created, &m.Run, &m.Task, &body); err != nil {
+		if err := r.Scan(&environment, &m.Version, &created, &m.Run, &m.Task, &body); err != nil {
 			return m, err
 		}
-		m.Created = at(created)
-		return m, json.Unmarshal([]byte(body), &m.Model)
+		var kept modelBody
+		err := json.Unmarshal([]byte(body), &kept)
+		m.Created, m.Model, m.Promotions = at(created), kept.Model, kept.Promotions
+		return m, err
 	})
 	if err != nil {
 		return nil, err
 	}
 	for i := range list {
-		rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT alias FROM model_alias WHERE environment = $1 AND model = $2 AND version = $3 ORDER BY alias`),
+		rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT alias FROM model_alias WHERE environment = $1 AND model = $2 AND version = $3 ORDER BY alias`),
 			environment, list[i].Name, list[i].Version)
 		if list[i].Aliases, err = scanAll(rows, err, scanText); err != nil {
 			return nil, err
@@ -84,7 +99,7 @@ func (l *Ledger) Promote(ctx context.Context, environment, model, alias string, 
 func (l *Ledger) Pin(ctx context.Context, environment, id string) (run.Pin, error) {
 	p := run.Pin{ID: id}
 	var body string
-	err := l.reader.QueryRowContext(ctx, l.engine.text(`SELECT feature_set, body FROM pin WHERE environment = $1 AND pin = $2`), environment, id).Scan(&p.Set, &body)
+	err := l.reader.QueryRowContext(ctx, l.engine.Text(`SELECT feature_set, body FROM pin WHERE environment = $1 AND pin = $2`), environment, id).Scan(&p.Set, &body)
 	if errors.Is(err, sql.ErrNoRows) {
 		return p, fault.New(fault.NotFound, "no pin %q", id)
 	}
@@ -100,7 +115,7 @@ func (l *Ledger) SavePin(ctx context.Context, environment, runID string, p run.P
 // AttemptOf returns the number of the attempt that made a model version.
 func (l *Ledger) AttemptOf(ctx context.Context, environment string, m ModelInfo) (int, error) {
 	var attempt int
-	err := l.reader.QueryRowContext(ctx, l.engine.text(`SELECT a.attempt FROM attempt a JOIN model m
+	err := l.reader.QueryRowContext(ctx, l.engine.Text(`SELECT a.attempt FROM attempt a JOIN model m
 			ON m.environment = a.environment AND m.run = a.run AND m.task = a.task AND m.epoch = a.epoch
 		WHERE m.environment = $1 AND m.model = $2 AND m.version = $3`), environment, m.Name, m.Version).Scan(&attempt)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -41,9 +41,9 @@ type Pruned struct {
 // Prunable counts what Prune would take out.
 func (l *Ledger) Prunable(ctx context.Context, environment string, before time.Time) (Pruned, error) {
 	var p Pruned
-	err := l.reader.QueryRowContext(ctx, l.engine.text(`SELECT count(*)`+oldRuns), environment, us(before)).Scan(&p.Runs)
+	err := l.reader.QueryRowContext(ctx, l.engine.Text(`SELECT count(*)`+oldRuns), environment, us(before)).Scan(&p.Runs)
 	if err == nil {
-		err = l.reader.QueryRowContext(ctx, l.engine.text(`SELECT count(*)`+oldIncidents), environment, us(before)).Scan(&p.Incidents)
+		err = l.reader.QueryRowContext(ctx, l.engine.Text(`SELECT count(*)`+oldIncidents), environment, us(before)).Scan(&p.Incidents)
 	}
 	return p, err
 }
@@ -69,7 +69,7 @@ func (l *Ledger) Prune(ctx context.Context, environment string, before time.Time
 // pruneAll deletes what ids lists, if it is still as old as it was, and its rows
 // in other tables.
 func (l *Ledger) pruneAll(ctx context.Context, environment string, before time.Time, key, ids, remove string, tables ...string) (int, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(ids), environment, us(before))
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(ids), environment, us(before))
 	old, err := scanAll(rows, err, scanText)
 	if err != nil {
 		return 0, err

@@ -57,7 +57,7 @@ type TaskInfo struct {
 // Each runs a SELECT over the ledger's own tables, for those who judge the
 // history as a whole, and hands over row after row.
 func (l *Ledger) Each(ctx context.Context, query string, take func(*sql.Rows) error, args ...any) error {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(query), args...)
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(query), args...)
 	_, err = scanAll(rows, err, func(r *sql.Rows) (struct{}, error) { return struct{}{}, take(r) })
 	return err
 }
@@ -91,7 +91,7 @@ func (l *Ledger) Runs(ctx context.Context, f RunFilter) ([]RunInfo, error) {
 	if f.Most <= 0 {
 		f.Most = 50
 	}
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT `+runColumns+` FROM run
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT `+runColumns+` FROM run
 		WHERE environment = $1 AND ($2 = '' OR pipeline = $2) AND ($3 = '' OR state = $3) AND ($4 = '' OR backfill = $4)
 		ORDER BY created_us DESC, start_us DESC, run DESC LIMIT $5`), f.Environment, f.Pipeline, string(f.State), f.Backfill, f.Most)
 	return scanAll(rows, err, scanRun)
@@ -102,7 +102,7 @@ func (l *Ledger) Run(ctx context.Context, ref RunRef) (RunInfo, error) {
 	if strings.ContainsAny(ref.Run, "%_") { // they stand for anything in LIKE, and in no id
 		return RunInfo{}, fault.New(fault.NotFound, "no run %q", ref.Run)
 	}
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT `+runColumns+` FROM run
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT `+runColumns+` FROM run
 		WHERE environment = $1 AND (run = $2 OR run LIKE $3 OR run LIKE $4) ORDER BY CASE WHEN run = $2 THEN 0 ELSE 1 END LIMIT 3`),
 		ref.Environment, ref.Run, ref.Run+"%", "%"+ref.Run)
 	found, err := scanAll(rows, err, scanRun)
@@ -120,7 +120,7 @@ func (l *Ledger) Run(ctx context.Context, ref RunRef) (RunInfo, error) {
 }
 
 func (l *Ledger) tasks(ctx context.Context, ref RunRef) ([]TaskInfo, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT task, idx, state, generation, attempt, failures, losses, retries, waiting, ready_us,
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT task, idx, state, generation, attempt, failures, losses, retries, waiting, ready_us,
 			reason, kind, session, began_us, ended_us
 		FROM task WHERE environment = $1 AND run = $2 ORDER BY coalesce(began_us, 9223372036854775807), task, idx`), ref.Environment, ref.Run)
 	tasks, err := scanAll(rows, err, func(r *sql.Rows) (TaskInfo, error) {
@@ -150,7 +150,7 @@ func (l *Ledger) tasks(ctx context.Context, ref RunRef) ([]TaskInfo, error) {
 }
 
 func (l *Ledger) edgesOf(ctx context.Context, ref RunRef) (map[string][]string, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT task, next FROM edge WHERE environment = $1 AND run = $2 ORDER BY next, task`), ref.Environment, ref.Run)
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT task, next FROM edge WHERE environment = $1 AND run = $2 ORDER BY next, task`), ref.Environment, ref.Run)
 	list, err := scanAll(rows, err, func(r *sql.Rows) ([2]string, error) {
 		var e [2]string
 		return e, r.Scan(&e[0], &e[1])
@@ -163,7 +163,7 @@ func (l *Ledger) edgesOf(ctx context.Context, ref RunRef) (map[string][]string, 
 }
 
 func (l *Ledger) waitsOf(ctx context.Context, ref RunRef) (map[string][]Wait, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT task, target, start_us, end_us FROM wait WHERE environment = $1 AND run = $2 ORDER BY task, target`), ref.Environment, ref.Run)
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT task, target, start_us, end_us FROM wait WHERE environment = $1 AND run = $2 ORDER BY task, target`), ref.Environment, ref.Run)
 	type named struct {
 		task string
 		Wait
@@ -199,7 +199,7 @@ type AttemptInfo struct {
 
 // Attempts lists the attempts of a run in the order they began; task may be empty.
 func (l *Ledger) Attempts(ctx context.Context, ref RunRef, task string) ([]AttemptInfo, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT environment, run, task, idx, attempt, generation, epoch, session, state, kind, reason,
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT environment, run, task, idx, attempt, generation, epoch, session, state, kind, reason,
 			began_us, ended_us, result
 		FROM attempt WHERE environment = $1 AND run = $2 AND ($3 = '' OR task = $3) ORDER BY began_us, task, idx, attempt`), ref.Environment, ref.Run, task)
 	return scanAll(rows, err, func(r *sql.Rows) (AttemptInfo, error) {
@@ -218,7 +218,7 @@ func (l *Ledger) Attempts(ctx context.Context, ref RunRef, task string) ([]Attem
 
 // Published lists what a target covers, merged and in order.
 func (l *Ledger) Published(ctx context.Context, environment, target string) ([]commit.Window, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT start_us, end_us FROM published WHERE environment = $1 AND target = $2 ORDER BY start_us`), environment, target)
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT start_us, end_us FROM published WHERE environment = $1 AND target = $2 ORDER BY start_us`), environment, target)
 	return scanAll(rows, err, func(r *sql.Rows) (commit.Window, error) {
 		var start, end int64
 		err := r.Scan(&start, &end)
@@ -242,7 +242,7 @@ type BackfillInfo struct {
 
 // Backfills lists backfills, the newest first.
 func (l *Ledger) Backfills(ctx context.Context, environment string) ([]BackfillInfo, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT backfill, pipeline, start_us, end_us, chunk, concurrency, state, created_us, created_by, ended_us
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT backfill, pipeline, start_us, end_us, chunk, concurrency, state, created_us, created_by, ended_us
 		FROM backfill WHERE environment = $1 ORDER BY created_us DESC, backfill DESC`), environment)
 	list, err := scanAll(rows, err, func(r *sql.Rows) (BackfillInfo, error) {
 		b := BackfillInfo{Runs: map[run.State]int{}}
@@ -253,7 +253,7 @@ func (l *Ledger) Backfills(ctx context.Context, environment string) ([]BackfillI
 		return b, err
 	})
 	for i := range list {
-		rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT state, count(*) FROM run WHERE environment = $1 AND backfill = $2 GROUP BY state`), environment, list[i].ID)
+		rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT state, count(*) FROM run WHERE environment = $1 AND backfill = $2 GROUP BY state`), environment, list[i].ID)
 		_, err = scanAll(rows, err, func(r *sql.Rows) (struct{}, error) {
 			var state run.State
 			var n int

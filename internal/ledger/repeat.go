@@ -9,7 +9,7 @@ import (
 // LastTold says to which channels an open incident was told before a time, and
 // when last, where no message is under way.
 func (l *Ledger) LastTold(ctx context.Context, before time.Time) ([]Notification, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT o.environment, o.incident, o.channel, max(o.created_us)
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT o.environment, o.incident, o.channel, max(o.created_us)
 		FROM outbox o JOIN incident i ON i.environment = o.environment AND i.incident = o.incident
 		WHERE i.state = 'open' AND o.action = 'firing' AND o.channel <> ''
 		GROUP BY o.environment, o.incident, o.channel

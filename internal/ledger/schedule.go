@@ -38,12 +38,12 @@ func (l *Ledger) Activate(ctx context.Context, environment, bundle string, pipel
 // Due lists the pipelines whose slots must be decided now, and when the next one must be.
 func (l *Ledger) Due(ctx context.Context, environment string) (pipelines []string, next time.Time, err error) {
 	now := us(l.Now())
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT pipeline FROM pipeline WHERE environment = $1 AND wake_us <= $2 ORDER BY wake_us, pipeline`), environment, now)
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT pipeline FROM pipeline WHERE environment = $1 AND wake_us <= $2 ORDER BY wake_us, pipeline`), environment, now)
 	if pipelines, err = scanAll(rows, err, scanText); err != nil {
 		return nil, time.Time{}, err
 	}
 	var wake sql.NullInt64
-	err = l.reader.QueryRowContext(ctx, l.engine.text(`SELECT min(wake_us) FROM pipeline WHERE environment = $1 AND wake_us > $2`), environment, now).Scan(&wake)
+	err = l.reader.QueryRowContext(ctx, l.engine.Text(`SELECT min(wake_us) FROM pipeline WHERE environment = $1 AND wake_us > $2`), environment, now).Scan(&wake)
 	return pipelines, optionalAt(wake), err
 }
 
@@ -73,7 +73,7 @@ func (tx *Tx) slotPipeline(environment, pipeline string) (slot.Pipeline, error) 
 	var paused int
 	var note string
 	err := tx.queryRow(`SELECT schedule, seen_us, mark_us, newest_start_us, newest_end_us, paused, paused_note FROM pipeline
-		WHERE environment = $1 AND pipeline = $2`+tx.ledger.engine.forUpdate, environment, pipeline).
+		WHERE environment = $1 AND pipeline = $2`+tx.ledger.engine.ForUpdate, environment, pipeline).
 		Scan(&p.Known, &seen, &mark, &start, &end, &paused, &note)
 	if errors.Is(err, sql.ErrNoRows) {
 		return p, fault.New(fault.NotFound, "no pipeline %s", pipeline)
@@ -166,19 +166,32 @@ func (tx *Tx) saveDecision(environment, pipeline string, d slot.Decision, newRun
 // belongs to it until a success covers its window.
 func (tx *Tx) tellOfMissed(environment, pipeline string, missed []slot.Slot, newRun func(slot.Slot) NewRun) error {
 	for _, s := range missed {
-		due := s.Due.UTC().Format(time.RFC3339)
-		summary := "the slot due " + due + " was missed: " + s.Reason
-		if !s.First.IsZero() {
-			summary = "the slots due from " + s.First.UTC().Format(time.RFC3339) + " to " + due + " were missed: " + s.Reason
-		}
 		if err := tx.report(Report{
 			Environment: environment, Kind: "missed_slot", Severity: "warning", Pipeline: pipeline, Owner: newRun(s).Owner,
-			Run: pipeline + "@" + due, Window: s.Window, Summary: summary,
+			Run: pipeline + "@" + s.Due.UTC().Format(time.RFC3339), Window: s.Window, Summary: slot.Gap([]slot.Slot{s}),
 		}); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(missed) == 0 {
+		return nil
+	}
+	return tx.sumUpMissed(environment, pipeline)
+}
+
+// sumUpMissed lets the open incident of missed slots, if there is one, say how many
+// of them are not made up for.
+func (tx *Tx) sumUpMissed(environment, pipeline string) error {
+	rows, err := tx.query(`SELECT s.due_us, s.start_us, s.end_us, s.state, s.reason, s.first_us, s.into_us, s.schedule FROM incident i
+			JOIN incident_run x ON x.environment = i.environment AND x.incident = i.incident AND x.left_us IS NULL
+			JOIN slot s ON s.environment = i.environment AND s.pipeline = i.pipeline AND s.state = 'missed' AND s.start_us = x.start_us AND s.end_us = x.end_us
+		WHERE i.environment = $1 AND i.pipeline = $2 AND i.kind = 'missed_slot' AND i.state <> 'resolved' ORDER BY s.due_us`, environment, pipeline)
+	left, err := scanAll(rows, err, scanSlot)
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	return tx.exec(`UPDATE incident SET summary = $3 WHERE environment = $1 AND pipeline = $2 AND kind = 'missed_slot' AND state <> 'resolved'`,
+		environment, pipeline, slot.Gap(left))
 }
 
 // SetPaused pauses or resumes a pipeline, with a note of who and why. Its slots are decided anew at once.
@@ -239,7 +252,7 @@ type PipelineInfo struct {
 
 // Pipelines lists the pipelines that an environment has or had.
 func (l *Ledger) Pipelines(ctx context.Context, environment string) ([]PipelineInfo, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT pipeline, bundle, paused, paused_by, paused_note, paused_us, mark_us, wake_us
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT pipeline, bundle, paused, paused_by, paused_note, paused_us, mark_us, wake_us
 		FROM pipeline WHERE environment = $1 ORDER BY pipeline`), environment)
 	return scanAll(rows, err, func(r *sql.Rows) (PipelineInfo, error) {
 		var p PipelineInfo
@@ -259,7 +272,7 @@ type SlotInfo struct {
 
 // Slots lists the newest slots of a pipeline, the newest first.
 func (l *Ledger) Slots(ctx context.Context, environment, pipeline string, most int) ([]SlotInfo, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT due_us, start_us, end_us, state, reason, first_us, into_us, schedule, run FROM slot
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT due_us, start_us, end_us, state, reason, first_us, into_us, schedule, run FROM slot
 		WHERE environment = $1 AND pipeline = $2 ORDER BY due_us DESC LIMIT $3`), environment, pipeline, most)
 	return scanAll(rows, err, func(r *sql.Rows) (SlotInfo, error) {
 		var i SlotInfo
@@ -274,7 +287,7 @@ func (l *Ledger) Slots(ctx context.Context, environment, pipeline string, most i
 
 // RecordedWindows lists the windows that slots of a pipeline settled within a range, in order; backfills reuse them.
 func (l *Ledger) RecordedWindows(ctx context.Context, environment, pipeline string, within commit.Window) ([]calendar.Window, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT due_us, start_us, end_us, state, reason, first_us, into_us, schedule FROM slot
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT due_us, start_us, end_us, state, reason, first_us, into_us, schedule FROM slot
 		WHERE environment = $1 AND pipeline = $2 AND start_us < $4 AND end_us > $3 AND first_us IS NULL ORDER BY start_us`),
 		environment, pipeline, us(within.Start), us(within.End))
 	slots, err := scanAll(rows, err, scanSlot)
@@ -297,7 +310,7 @@ type OpenRun struct {
 
 // Overdue lists the scheduled runs that have not ended and belong to no incident of kind late.
 func (l *Ledger) Overdue(ctx context.Context, environment string) ([]OpenRun, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT r.environment, r.run, r.pipeline, r.due_us, r.start_us, r.end_us FROM run r
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT r.environment, r.run, r.pipeline, r.due_us, r.start_us, r.end_us FROM run r
 		WHERE r.environment = $1 AND r.state IN ('queued', 'running') AND r.kind = 'scheduled' AND r.due_us IS NOT NULL
 			AND NOT EXISTS (SELECT 1 FROM incident_run x JOIN incident i ON i.environment = x.environment AND i.incident = x.incident
 				WHERE x.environment = r.environment AND x.run = r.run AND i.kind = 'late')
@@ -314,6 +327,6 @@ func (l *Ledger) Overdue(ctx context.Context, environment string) ([]OpenRun, er
 // LiveBundle returns the bundle that was activated last; empty where there was none.
 func (l *Ledger) LiveBundle(ctx context.Context, environment string) (string, error) {
 	var hash sql.NullString
-	err := l.reader.QueryRowContext(ctx, l.engine.text(`SELECT max(bundle) FROM pipeline WHERE environment = $1 AND bundle <> ''`), environment).Scan(&hash)
+	err := l.reader.QueryRowContext(ctx, l.engine.Text(`SELECT max(bundle) FROM pipeline WHERE environment = $1 AND bundle <> ''`), environment).Scan(&hash)
 	return hash.String, err
 }

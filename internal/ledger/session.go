@@ -76,7 +76,7 @@ func (l *Ledger) OpenSessions(ctx context.Context) ([]Session, error) {
 
 // Held lists what a session holds, with epochs.
 func (l *Ledger) Held(ctx context.Context, session string) (map[int64]run.Ref, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.text(`SELECT environment, run, task, idx, epoch FROM task WHERE session = $1`), session)
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT environment, run, task, idx, epoch FROM task WHERE session = $1`), session)
 	held, err := scanAll(rows, err, func(r *sql.Rows) (heldTask, error) {
 		var h heldTask
 		return h, r.Scan(&h.Environment, &h.Run, &h.Task, &h.Index, &h.epoch)

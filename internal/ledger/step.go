@@ -189,7 +189,7 @@ func (tx *Tx) header(environment, id string) (run.Header, error) {
 	h := run.Header{Environment: environment, ID: id}
 	var start, end int64
 	err := tx.queryRow(`SELECT pipeline, owner, bundle, start_us, end_us, state, open, bad, cancelled, cancel_by
-		FROM run WHERE environment = $1 AND run = $2`+tx.ledger.engine.forUpdate, environment, id).
+		FROM run WHERE environment = $1 AND run = $2`+tx.ledger.engine.ForUpdate, environment, id).
 		Scan(&h.Pipeline, &h.Owner, &h.Bundle, &start, &end, &h.State, &h.Open, &h.Bad, &h.Cancelled, &h.CancelBy)
 	if errors.Is(err, sql.ErrNoRows) {
 		return h, fault.New(fault.NotFound, "no run %s", id)

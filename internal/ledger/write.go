@@ -68,7 +68,7 @@ func (l *Ledger) write(ctx context.Context, do func(*Tx) error) error {
 func (l *Ledger) commit(ctx context.Context, batch []*request) {
 	for try := 0; ; try++ {
 		note, errs, err := l.attempt(ctx, batch)
-		if err != nil && l.engine.transient(err) && try < maxConflicts {
+		if err != nil && l.engine.Transient(err) && try < maxConflicts {
 			continue
 		}
 		if err == nil {
@@ -89,7 +89,7 @@ func (l *Ledger) commit(ctx context.Context, batch []*request) {
 // judge remembers whether the database can keep anything at all.
 func (l *Ledger) judge(errs []error, err error) {
 	for _, one := range errs {
-		if err == nil && l.engine.broken(one) {
+		if err == nil && l.engine.Broken(one) {
 			err = one
 		}
 	}
@@ -133,7 +133,7 @@ func (l *Ledger) attempt(ctx context.Context, batch []*request) (Note, []error, 
 			}
 			continue
 		}
-		if l.engine.transient(errs[i]) {
+		if l.engine.Transient(errs[i]) {
 			return Note{}, nil, errs[i]
 		}
 		tx.note = before
@@ -165,7 +165,7 @@ func (tx *Tx) execCount(text string, args ...any) (int64, error) {
 	if s := tx.statement(text); s != nil { //nolint:sqlclosecheck // a transaction's statement ends with it
 		res, err = s.ExecContext(tx.ctx, args...)
 	} else {
-		res, err = tx.tx.ExecContext(tx.ctx, tx.ledger.engine.text(text), args...)
+		res, err = tx.tx.ExecContext(tx.ctx, tx.ledger.engine.Text(text), args...)
 	}
 	if err != nil {
 		return 0, err
@@ -177,14 +177,14 @@ func (tx *Tx) queryRow(text string, args ...any) *sql.Row {
 	if s := tx.statement(text); s != nil { //nolint:sqlclosecheck // a transaction's statement ends with it
 		return s.QueryRowContext(tx.ctx, args...)
 	}
-	return tx.tx.QueryRowContext(tx.ctx, tx.ledger.engine.text(text), args...)
+	return tx.tx.QueryRowContext(tx.ctx, tx.ledger.engine.Text(text), args...)
 }
 
 func (tx *Tx) query(text string, args ...any) (*sql.Rows, error) {
 	if s := tx.statement(text); s != nil { //nolint:sqlclosecheck // a transaction's statement ends with it
 		return s.QueryContext(tx.ctx, args...)
 	}
-	return tx.tx.QueryContext(tx.ctx, tx.ledger.engine.text(text), args...)
+	return tx.tx.QueryContext(tx.ctx, tx.ledger.engine.Text(text), args...)
 }
 
 // statement returns the prepared form of a text that was used before. Preparing
@@ -201,14 +201,14 @@ func (tx *Tx) statement(text string) *sql.Stmt {
 // prepareLater prepares what a transaction used for the first time. Only the
 // holder of the turn calls it. A text that cannot be prepared runs unprepared.
 func (l *Ledger) prepareLater(ctx context.Context, texts []string) {
-	if !l.engine.prepare {
+	if !l.engine.Prepare {
 		return
 	}
 	for _, text := range texts {
 		if _, ok := l.prepared[text]; ok || len(l.prepared) >= maxPrepared {
 			continue
 		}
-		if s, err := l.writer.PrepareContext(ctx, l.engine.text(text)); err == nil { //nolint:sqlclosecheck // kept until Close
+		if s, err := l.writer.PrepareContext(ctx, l.engine.Text(text)); err == nil { //nolint:sqlclosecheck // kept until Close
 			l.prepared[text] = s
 		}
 	}
@@ -220,7 +220,7 @@ func (l *Ledger) prepareLater(ctx context.Context, texts []string) {
 func (tx *Tx) next(name string) (int64, error) {
 	if _, ok := tx.counters[name]; !ok {
 		var v int64
-		err := tx.queryRow(`SELECT value FROM counter WHERE name = $1`+tx.ledger.engine.forUpdate, name).Scan(&v)
+		err := tx.queryRow(`SELECT value FROM counter WHERE name = $1`+tx.ledger.engine.ForUpdate, name).Scan(&v)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			if err := tx.exec(`INSERT INTO counter (name, value) VALUES ($1, 0)`, name); err != nil {

@@ -25,6 +25,7 @@ type Comparison struct {
 	RowsNow     int64                `json:"rows_now"`
 	Differences []feature.Difference `json:"differences,omitempty"`
 	Today       []Change             `json:"today,omitempty"` // what a new pin would see otherwise
+	Examples    Examples             `json:"examples"`
 }
 
 // Change is what later commits of one feature table changed in a set.
@@ -65,8 +66,14 @@ func Reproduce(ctx context.Context, v store.Viewer, p feature.Pin, schema dataty
 	}
 	out.Differences = feature.Compare(p.Digests, digests)
 	out.Equal = len(out.Differences) == 0 && out.Rows == out.RowsNow
-	out.Today, err = today(ctx, a, v.Dialect(), r, o)
-	return out, err
+	if out.Today, err = today(ctx, a, v.Dialect(), r, o); err != nil {
+		return out, err
+	}
+	out.Examples, err = examples(ctx, a, v.Dialect(), r, o)
+	if err != nil { // a pin does not need the tables that its rows were taken from
+		out.Examples = Examples{Unknown: err.Error()}
+	}
+	return out, nil
 }
 
 // today joins the spine to the newest commits and compares row by row.

@@ -5,6 +5,7 @@
 package answer
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,7 +15,10 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/tidemill/tidemill/internal/api"
 	"github.com/tidemill/tidemill/internal/core/datatype"
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/door"
 	"github.com/tidemill/tidemill/internal/format"
 )
 
@@ -24,6 +28,34 @@ type Rows struct {
 	Texts   [][]string
 	Values  []map[string]any
 	Cut     bool // there are more rows than were wanted
+}
+
+// Ask sends a SELECT through the door and reads the answer, at most so many rows
+// of it where most is not 0.
+func Ask(ctx context.Context, client *api.Client, q door.Query, most int) (Rows, error) {
+	found, err := client.Door(ctx, "/v1/query", q)
+	if err != nil {
+		return Rows{}, err
+	}
+	defer func() { _ = found.Close() }()
+	return Read(found, most)
+}
+
+// Through sends a request through the door and reads the JSON that comes back.
+func Through[Out any](ctx context.Context, client *api.Client, path string, in any) (out Out, err error) {
+	found, err := client.Door(ctx, path, in)
+	if err != nil {
+		return out, err
+	}
+	defer func() { _ = found.Close() }()
+	b, err := io.ReadAll(found)
+	if err != nil {
+		return out, fault.New(fault.Unavailable, "the answer broke off: %w", err)
+	}
+	if err := json.Unmarshal(b, &out); err != nil {
+		return out, fault.New(fault.Internal, "answer to %s: %w", path, err)
+	}
+	return out, nil
 }
 
 // Read reads Arrow IPC to its end, or to the row most where that is not 0.

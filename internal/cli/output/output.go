@@ -6,6 +6,7 @@
 package output
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -45,6 +46,37 @@ func (t Table) Write(to io.Writer, form string) error {
 		return nil
 	}
 	return Align(to, t.Columns, t.Rows)
+}
+
+// One is a table of one thing: its fields, as JSON names them, are the columns.
+func One(value any) (Table, error) {
+	t := Table{Values: value, Rows: [][]string{{}}}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return t, err
+	}
+	fields := json.NewDecoder(bytes.NewReader(text))
+	if _, err := fields.Token(); err != nil { // the opening brace
+		return t, err
+	}
+	for fields.More() {
+		name, err := fields.Token()
+		if err != nil {
+			return t, err
+		}
+		var cell json.RawMessage
+		if err := fields.Decode(&cell); err != nil {
+			return t, err
+		}
+		said := string(cell)
+		if strings.HasPrefix(said, `"`) {
+			if err := json.Unmarshal(cell, &said); err != nil {
+				return t, err
+			}
+		}
+		t.Columns, t.Rows[0] = append(t.Columns, fmt.Sprint(name)), append(t.Rows[0], said)
+	}
+	return t, nil
 }
 
 // Align writes rows in columns that are as wide as their widest cell. Line ends inside a cell are shown as spaces.

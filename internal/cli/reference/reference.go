@@ -18,7 +18,7 @@ import (
 func Markdown(grammar *kong.Application) string {
 	var b strings.Builder
 	b.WriteString("# Commands\n\nWritten by `make generate` from the command line itself; do not edit.\n\n")
-	b.WriteString("Data go to standard output, talk to standard error. Every command that gives data gives them as a table, JSON or CSV.\n")
+	b.WriteString("Data go to standard output, talk to standard error. Every command that gives data gives them as a table, JSON or CSV;\nwith JSON or CSV, one that does something gives what it did it to, as it is then.\n")
 	b.WriteString("A command speaks to the project's running server, or runs one for its own duration.\n\n")
 	b.WriteString("## Everywhere\n\n")
 	flagTable(&b, grammar.Flags)
@@ -40,7 +40,7 @@ func exitKinds() []string {
 		kind fault.Kind
 		text string
 	}{
-		{fault.Failed, "a run or a test failed"},
+		{fault.Failed, "a run failed, whatever its task lacked; a test failed"},
 		{fault.TimedOut, "took longer than its timeout"},
 		{fault.OutOfMemory, "ran out of memory"},
 		{fault.Cancelled, "was cancelled or interrupted"},
@@ -48,9 +48,9 @@ func exitKinds() []string {
 		{fault.Unknown, "the outcome is not known"},
 		{fault.Internal, "a bug"},
 		{fault.Invalid, "the command line or the request is wrong"},
-		{fault.Refused, "data, project or history broke a rule: check, contract, reproduce, verify-history"},
+		{fault.Refused, "data, project or history broke a rule: run, check, contract, reproduce, verify-history"},
 		{fault.Denied, "not allowed"},
-		{fault.NotFound, "the named thing does not exist"},
+		{fault.NotFound, "what the command line names does not exist"},
 		{fault.Conflict, "it changed, is held by another, or is there already"},
 		{fault.Unavailable, "a server, worker, store or channel cannot be reached"},
 		{fault.Busy, "try again later"},

@@ -104,6 +104,25 @@ func (l List) Errors() List {
 	return out
 }
 
+// Of returns the errors that disable a pipeline; of the empty name those that
+// concern the project as a whole.
+func (l List) Of(pipeline string) List {
+	return slices.DeleteFunc(l.Errors(), func(p Problem) bool { return p.Owner != pipeline && !slices.Contains(p.Also, pipeline) })
+}
+
+// Summary says the first problem whole, and how many more there are.
+func (l List) Summary() string {
+	switch len(l) {
+	case 0:
+		return ""
+	case 1:
+		return l[0].Error()
+	case 2:
+		return l[0].Error() + ", and 1 more error"
+	}
+	return fmt.Sprintf("%s, and %d more errors", l[0].Error(), len(l)-1)
+}
+
 // Nearest returns the candidate that a person most likely meant by word, or
 // the empty string where none is near: at most a third of its letters differ
 // (Damerau-Levenshtein distance, optimal string alignment).

@@ -68,3 +68,25 @@ func TestAFrameShowsTheLineAndTheColumn(t *testing.T) {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }
+
+func TestTheErrorsOfAPipelineAreSaidWithTheFirstInFull(t *testing.T) {
+	t.Parallel()
+	of := func(owner, message string, also ...string) problem.Problem {
+		p := problem.New(problem.UnknownKey, problem.Place{File: "a.yaml", Line: 2, Column: 3}, "take it out", "%s", message)
+		p.Owner, p.Also = owner, also
+		return p
+	}
+	warning := of("land", "a warning")
+	warning.Severity = problem.SeverityWarning
+	list := problem.List{of("", "whole"), of("land", "one"), warning, of("report", "two", "land"), of("report", "three", "land")}
+	for owner, want := range map[string]string{
+		"":       "a.yaml:2:3: whole; take it out [TM102]",
+		"land":   "a.yaml:2:3: one; take it out [TM102], and 2 more errors",
+		"report": "a.yaml:2:3: two; take it out [TM102], and 1 more error",
+		"other":  "",
+	} {
+		if got := list.Of(owner).Summary(); got != want {
+			t.Errorf("%q: %s; want %s", owner, got, want)
+		}
+	}
+}

@@ -258,7 +258,7 @@ func (s *Snapshot) lost(e Lost, at time.Time) ([]Effect, error) {
 	if e.Crashed && t.Suspect {
 		t.Kind = fault.Lost
 		effects := s.close(TaskFailed, "crashed its worker twice: "+e.Reason, at)
-		return append(effects, Tell{"worker_lost", fault.Lost, e.Reason}), nil
+		return append(effects, Tell{"worker_lost", fault.Lost, t.Reason}), nil
 	}
 	t.Suspect = t.Suspect || e.Crashed
 	if t.Losses < lossesInRow {
@@ -381,7 +381,11 @@ func (s *Snapshot) end(to TaskState, kind fault.Kind, reason string) []Effect {
 	s.Run.Open--
 	effects := []Effect{Ended{to}}
 	if to == TaskFailed && kind.Alerts() {
-		effects = append(effects, Tell{"task_failed", kind, reason})
+		cause := "task_failed"
+		if kind == fault.Lost {
+			cause = "worker_lost" // as it was told when it was lost: one cause is one incident
+		}
+		effects = append(effects, Tell{cause, kind, reason})
 	}
 	if to.Bad() {
 		s.Run.Bad++

@@ -98,9 +98,14 @@ func NoSchedule(pipeline string) Reason {
 	return Reason{Text: "has no schedule", Next: "starts with: tidemill run " + pipeline}
 }
 
-// Definition says: the pipeline's files are broken.
-func Definition(place, message string) Reason {
-	return Reason{Text: "has an error in its files: " + place + ": " + message, Next: "mend the file; the last good version runs on"}
+// Broken says: the pipeline's files have errors, the first of which is said; kept
+// says that there is an older version of it that is good.
+func Broken(errors string, kept bool) Reason {
+	next := "mend it and look again with: tidemill check; the last good version runs on meanwhile"
+	if !kept {
+		next = "mend it and look again with: tidemill check; it has no good version and cannot run"
+	}
+	return Reason{Text: "is broken: " + errors, Next: next}
 }
 
 // Incident says: something is wrong with it, and was told to people.

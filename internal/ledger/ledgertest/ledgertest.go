@@ -376,6 +376,7 @@ func incidents(_ *testing.T, b *bundle) {
 }
 
 func models(_ *testing.T, b *bundle) {
+	const condition = "auc >= 0.6 && (champion == null || auc >= champion.auc - 0.01)"
 	train := func(id string, auc float64) {
 		b.create(id, ledger.NewRun{}, ledger.NewTask{Name: "train"})
 		g := b.one("s1")
@@ -384,7 +385,7 @@ func models(_ *testing.T, b *bundle) {
 			Ref: g.Ref, Actor: "s1", Event: run.AttemptSucceeded{Epoch: g.Epoch},
 			Result: run.Result{Completion: commit.Completion{Models: []commit.Model{{
 				Name: "delay", Metrics: map[string]float64{"auc": auc},
-				Promote: map[string]string{"champion": "auc >= 0.6 && (champion == null || auc >= champion.auc - 0.01)"},
+				Promote: map[string]string{"champion": condition},
 			}}}},
 		})
 		if err != nil || errs[0] != nil {
@@ -400,7 +401,21 @@ func models(_ *testing.T, b *bundle) {
 	}
 	all, err := b.ModelVersions(b.t.Context(), environment, "delay")
 	if err != nil || len(all) != 4 {
-		b.t.Errorf("%d versions, %v", len(all), err)
+		b.t.Fatalf("%d versions, %v", len(all), err)
+	}
+	for i, want := range []run.Promotion{
+		{Alias: "champion", Promoted: true, Reason: condition + " is true with auc = 0.695, champion.auc = 0.7"},
+		{Alias: "champion", Reason: condition + " is false with auc = 0.65, champion.auc = 0.7"},
+		{Alias: "champion", Promoted: true, Reason: condition + " is true with auc = 0.7, no champion yet"},
+		{Alias: "champion", Reason: condition + " is false with auc = 0.55, no champion yet"},
+	} {
+		if p := all[i].Promotions; len(p) != 1 || p[0] != want {
+			b.t.Errorf("version %d: %+v; want %+v", all[i].Version, p, want)
+		}
+	}
+	made, err := b.ModelsMade(b.t.Context(), run.Ref{Environment: environment, Run: "r2", Task: "train"}, 1)
+	if err != nil || len(made) != 1 || made[0].Version != 3 || len(made[0].Aliases) != 0 {
+		b.t.Errorf("r2 made %+v, %v; want version 3", made, err)
 	}
 }
 

@@ -137,15 +137,26 @@ func missed(t *testing.T, b *bundle) {
 	if err != nil || len(open) != 1 || open[0].Kind != "missed_slot" || len(open[0].Runs) != 2 || open[0].Runs[0].Run != "land@2013-01-20T06:00:00Z" {
 		t.Fatalf("incidents %+v, %v; want one of two slots", open, err)
 	}
+	summary := func(want string) {
+		t.Helper()
+		open, err := b.Incidents(t.Context(), environment, false)
+		if err != nil || len(open) != 1 || open[0].Summary != want {
+			t.Errorf("incidents %+v, %v; want one that says: %s", open, err, want)
+		}
+	}
+	summary("2 slots due from 2013-01-20T06:00:00Z to 2013-01-21T06:00:00Z were missed; the newest: the scheduler was not running; missed: none")
+	b.now = b.now.AddDate(0, 0, 1)
+	b.decide(plan)
+	summary("3 slots due from 2013-01-20T06:00:00Z to 2013-01-22T06:00:00Z were missed; the newest: the scheduler was not running; missed: none")
 	mend := func(id string, n int) {
 		b.create(id, ledger.NewRun{Window: day(n), Kind: ledger.KindWindow}, ledger.NewTask{Name: "a"})
 		b.succeed(b.one("s1"))
 	}
 	mend("m1", 19)
-	if open, _ = b.Incidents(t.Context(), environment, false); len(open) != 1 {
-		t.Fatal("resolved though the 20th is not made up for")
-	}
-	mend("m2", 20)
+	summary("2 slots due from 2013-01-21T06:00:00Z to 2013-01-22T06:00:00Z were missed; the newest: the scheduler was not running; missed: none")
+	mend("m2", 21)
+	summary("the slot due 2013-01-21T06:00:00Z was missed: the scheduler was not running; missed: none")
+	mend("m3", 20)
 	if open, _ = b.Incidents(t.Context(), environment, false); len(open) != 0 {
 		t.Errorf("still open: %+v", open)
 	}

@@ -82,6 +82,11 @@ func crashes(t *testing.T, b *bundle) {
 	if err != nil || !strings.HasPrefix(info.Tasks[0].Reason, "crashed its worker") {
 		t.Errorf("%+v, %v", info.Tasks, err)
 	}
+	open, err := b.Incidents(t.Context(), environment, true)
+	if err != nil || len(open) != 1 || open[0].Kind != "worker_lost" || len(open[0].Runs) != 1 ||
+		open[0].Summary != "crashed its worker twice: segmentation violation" {
+		t.Errorf("incidents %+v, %v; want one, of kind worker_lost: its end has the same cause", open, err)
+	}
 	b.clean()
 }
 

@@ -1,13 +1,23 @@
-package cli
+// Package story tells everything that is known of one prediction: its score, the
+// values that were used and when they became known, the loads behind them, and the
+// model with its pin.
+//
+// Nothing in it is typed in by hand: it reads what attempts and publishes recorded.
+package story
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/cli/answer"
 	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/calendar"
 	"github.com/tidemill/tidemill/internal/core/commit"
@@ -18,65 +28,135 @@ import (
 	"github.com/tidemill/tidemill/internal/training"
 )
 
+// Story is everything that is known of one prediction.
+type Story struct {
+	ID            string          `json:"id"`
+	Table         string          `json:"table"`
+	Row           map[string]any  `json:"row"`
+	Contributions []Contribution  `json:"contributions,omitempty"`
+	Model         api.Model       `json:"model"`
+	Run           api.Run         `json:"run"`
+	Used          []training.Used `json:"features"`
+	Sources       []Load          `json:"sources,omitempty"`
+}
+
+// Contribution is what one feature added to the score.
+type Contribution struct {
+	Feature      string  `json:"feature"`
+	Value        any     `json:"value"`
+	Contribution float64 `json:"contribution"`
+}
+
+// Load is a load behind the values that were used: of a feature table, or of a
+// table that its task read.
+type Load struct {
+	Table    string        `json:"table"`
+	Window   commit.Window `json:"window"`
+	Run      string        `json:"run"`
+	Contract string        `json:"contract"`
+	Sources  []string      `json:"sources"`
+	Rows     int64         `json:"rows"`
+	Refused  int64         `json:"quarantined"`
+}
+
+// Teller is what a story is collected with.
+type Teller struct {
+	Client  *api.Client
+	Bundle  string
+	Project *project.Project
+	Model   func(ref string) (api.Model, error) // MODEL:VERSION
+}
+
+// Tell finds a prediction in the tables of the tasks that score, and tells its story.
+func (t Teller) Tell(ctx context.Context, id string) (Story, error) {
+	for _, pl := range t.Project.Pipelines {
+		for _, task := range pl.Tasks {
+			set := ""
+			for _, r := range task.Reads {
+				if r.Set != "" {
+					set = r.Set
+				}
+			}
+			if task.Kind != project.KindPython || set == "" {
+				continue
+			}
+			for _, w := range task.Writes {
+				one, err := t.tell(ctx, id, w.Table, set)
+				if err == nil || !errors.Is(err, errNotHere) {
+					return one, err
+				}
+			}
+		}
+	}
+	return Story{}, fault.New(fault.NotFound, "no prediction has the id %s", id)
+}
+
+var errNotHere = fault.New(fault.NotFound, "not in this table")
+
+// ask runs a SELECT on a store, and reads at most so many rows of the answer where most is not 0.
+func (t Teller) ask(ctx context.Context, store, query string, params map[string]json.RawMessage, most int) (answer.Rows, error) {
+	return answer.Ask(ctx, t.Client, door.Query{Bundle: t.Bundle, Store: store, SQL: query, Params: params}, most)
+}
+
 // tell collects the story of a prediction that lies in a table.
-func tell(s *session, p *project.Project, id string, t project.Table, setName string) (story, error) {
-	out := story{ID: id, Table: t.String()}
+func (t Teller) tell(ctx context.Context, id string, table project.Table, set string) (Story, error) {
+	out := Story{ID: id, Table: table.String()}
 	raw, _ := json.Marshal(id)
 	params := map[string]json.RawMessage{"id": raw}
-	h := t.History()
-	found, err := s.ask(t.Store, fmt.Sprintf(`SELECT p.*, c.run AS __run FROM %s p JOIN _tidemill.table_commit c ON c."table" = '%s' AND c.seq = p._seq
-		WHERE prediction_id = $id AND NOT _deleted ORDER BY p._seq LIMIT 1`, dialect.DuckDB.Table(h.Schema, h.Name), name(t)), params, 1)
+	h := table.History()
+	found, err := t.ask(ctx, table.Store, fmt.Sprintf(`SELECT p.*, c.run AS __run FROM %s p JOIN _tidemill.table_commit c ON c."table" = '%s' AND c.seq = p._seq
+		WHERE prediction_id = $id AND NOT _deleted ORDER BY p._seq LIMIT 1`, dialect.DuckDB.Table(h.Schema, h.Name), name(table)), params, 1)
 	if err != nil || len(found.Values) == 0 {
 		return out, errNotHere // a table without predictions, or without this one
 	}
 	out.Row = found.Values[0]
-	if out.Run, err = s.client.Run(s.ctx, fmt.Sprint(out.Row["__run"])); err != nil {
+	if out.Run, err = t.Client.Run(ctx, fmt.Sprint(out.Row["__run"])); err != nil {
 		return out, fmt.Errorf("the run that scored %s: %w", id, err)
 	}
-	if out.Model, err = s.model(fmt.Sprintf("%v:%v", out.Row["model"], out.Row["model_version"])); err != nil {
+	if out.Model, err = t.Model(fmt.Sprintf("%v:%v", out.Row["model"], out.Row["model_version"])); err != nil {
 		return out, err
 	}
-	if err := out.contributions(s, t, params); err != nil {
+	if err := out.contributions(ctx, t, table, params); err != nil {
 		return out, err
 	}
-	if err := out.features(s, p, setName); err != nil {
+	if err := out.features(ctx, t, set); err != nil {
 		return out, err
 	}
-	return out, out.loads(s, p)
+	return out, out.loads(ctx, t)
 }
 
-func (o *story) contributions(s *session, t project.Table, params map[string]json.RawMessage) error {
-	found, err := s.ask(t.Store, fmt.Sprintf(`SELECT feature, value, contribution FROM %s WHERE prediction_id = $id ORDER BY abs(contribution) DESC`,
-		dialect.DuckDB.Table(t.Schema, t.Name+"__contributions")), params, 0)
+func (o *Story) contributions(ctx context.Context, t Teller, table project.Table, params map[string]json.RawMessage) error {
+	found, err := t.ask(ctx, table.Store, fmt.Sprintf(`SELECT feature, value, contribution FROM %s WHERE prediction_id = $id ORDER BY abs(contribution) DESC`,
+		dialect.DuckDB.Table(table.Schema, table.Name+"__contributions")), params, 0)
 	if err != nil {
 		return nil //nolint:nilerr // the script did not ask for contributions: the rest of the story stands
 	}
 	for _, row := range found.Values {
 		c, _ := row["contribution"].(float64)
-		o.Contributions = append(o.Contributions, contribution{fmt.Sprint(row["feature"]), row["value"], c})
+		o.Contributions = append(o.Contributions, Contribution{fmt.Sprint(row["feature"]), row["value"], c})
 	}
 	return nil
 }
 
 // features repeats the join for this row, with the commits that the attempt read.
-func (o *story) features(s *session, p *project.Project, setName string) error {
-	row := door.Row{Bundle: s.status.Bundle, Set: setName, Key: map[string]any{}, Vector: map[project.Table]int64{}}
-	for _, set := range p.Sets {
-		if set.Name == setName {
+func (o *Story) features(ctx context.Context, t Teller, name string) error {
+	row := door.Row{Bundle: t.Bundle, Set: name, Key: map[string]any{}, Vector: map[project.Table]int64{}}
+	for _, set := range t.Project.Sets {
+		if set.Name == name {
 			for _, k := range append(slices.Clone(set.Key), set.At) {
 				row.Key[k] = timeText(o.Row[k])
 			}
 		}
 	}
-	for _, t := range o.Run.Tasks {
-		for _, a := range t.Attempts {
+	for _, task := range o.Run.Tasks {
+		for _, a := range task.Attempts {
 			for _, r := range a.Receipts {
 				maps.Copy(row.Vector, r.Completion.Read)
 			}
 		}
 	}
 	var err error
-	o.Used, err = through[[]training.Used](s, "/v1/row", row)
+	o.Used, err = answer.Through[[]training.Used](ctx, t.Client, "/v1/row", row)
 	return err
 }
 
@@ -91,7 +171,7 @@ func timeText(v any) any {
 // loads finds the loads behind the values: the commits that wrote them, and of
 // each table that their tasks read the newest commit before that for the moment
 // of the value.
-func (o *story) loads(s *session, p *project.Project) error {
+func (o *Story) loads(ctx context.Context, t Teller) error {
 	type load struct {
 		table project.Table
 		seq   int64
@@ -103,10 +183,10 @@ func (o *story) loads(s *session, p *project.Project) error {
 		}
 		seen[load{u.Table, u.Seq}] = true
 		read := []string{name(u.Table)}
-		for _, pl := range p.Pipelines {
-			for _, t := range pl.Tasks {
-				if slices.ContainsFunc(t.Writes, func(w project.Write) bool { return w.Table == u.Table }) {
-					for _, r := range t.Reads {
+		for _, pl := range t.Project.Pipelines {
+			for _, task := range pl.Tasks {
+				if slices.ContainsFunc(task.Writes, func(w project.Write) bool { return w.Table == u.Table }) {
+					for _, r := range task.Reads {
 						read = append(read, name(r.Table))
 					}
 				}
@@ -120,7 +200,7 @@ func (o *story) loads(s *session, p *project.Project) error {
 		if err := json.Unmarshal(params, &bound); err != nil {
 			return fault.New(fault.Internal, "story: %w", err)
 		}
-		found, err := s.ask(u.Table.Store, behind, bound, 0)
+		found, err := t.ask(ctx, u.Table.Store, behind, bound, 0)
 		if err != nil {
 			return err
 		}
@@ -129,7 +209,7 @@ func (o *story) loads(s *session, p *project.Project) error {
 			if err != nil {
 				return err
 			}
-			if !slices.ContainsFunc(o.Sources, func(l sourceLoad) bool { return l.Table == one.Table && l.Run == one.Run }) {
+			if !slices.ContainsFunc(o.Sources, func(l Load) bool { return l.Table == one.Table && l.Run == one.Run }) {
 				o.Sources = append(o.Sources, one)
 			}
 		}
@@ -148,12 +228,12 @@ WHERE f."table" = $feature AND f.seq = $seq
 QUALIFY row_number() OVER (PARTITION BY r."table" ORDER BY r.seq DESC) = 1
 ORDER BY r."table" = f."table" DESC, r."table"`
 
-func loadOf(row map[string]any) (sourceLoad, error) {
+func loadOf(row map[string]any) (Load, error) {
 	text := func(column string) string {
 		v, _ := row[column].(string)
 		return v
 	}
-	l := sourceLoad{Table: text("table"), Run: text("run"), Contract: text("contract")}
+	l := Load{Table: text("table"), Run: text("run"), Contract: text("contract")}
 	var evidence commit.Evidence
 	if err := json.Unmarshal([]byte(text("evidence")), &evidence); err != nil {
 		return l, fault.New(fault.Internal, "evidence of %s: %w", l.Table, err)
@@ -171,23 +251,20 @@ func loadOf(row map[string]any) (sourceLoad, error) {
 // name is a table's name in the warehouse's own list of commits.
 func name(t project.Table) string { return t.Schema + "." + t.Name }
 
-// print tells the story in lines that a person reads top to bottom.
-func (o story) print(s *session) error {
-	if s.output == "json" {
-		return s.give(output.Table{Values: o})
-	}
+// Print tells the story in lines that a person reads top to bottom.
+func (o *Story) Print(w io.Writer, zone *time.Location) error {
 	var b strings.Builder
 	var key []string
-	for _, k := range sortedKeys(o.Row) {
+	for _, k := range slices.Sorted(maps.Keys(o.Row)) {
 		if !strings.HasPrefix(k, "_") && !strings.HasPrefix(k, "model") && k != "prediction" && k != "prediction_id" {
 			key = append(key, fmt.Sprintf("%s %v", k, o.Row[k]))
 		}
 	}
 	fmt.Fprintf(&b, "prediction %s in %s: %.4f\n", o.ID, o.Table, o.Row["prediction"])
 	fmt.Fprintf(&b, "  for       %s\n", strings.Join(key, ", "))
-	fmt.Fprintf(&b, "  scored    by run %s, window %s\n", o.Run.ID, o.Run.Window.Text(s.zone))
+	fmt.Fprintf(&b, "  scored    by run %s, window %s\n", o.Run.ID, o.Run.Window.Text(zone))
 	metrics := []string{}
-	for _, name := range sortedKeys(o.Model.Metrics) {
+	for _, name := range slices.Sorted(maps.Keys(o.Model.Metrics)) {
 		metrics = append(metrics, fmt.Sprintf("%s %.3f", name, o.Model.Metrics[name]))
 	}
 	fmt.Fprintf(&b, "  model     %s:%d (%s), %s, trained by run %s on pin %s\n", o.Model.Name, o.Model.Version, strings.Join(o.Model.Aliases, ", "), strings.Join(metrics, ", "), o.Model.Run, o.Model.Pin)
@@ -219,7 +296,7 @@ func (o story) print(s *session) error {
 		}
 		window := ""
 		if !l.Window.IsZero() {
-			window = ", window " + l.Window.Text(s.zone)
+			window = ", window " + l.Window.Text(zone)
 		}
 		from := ""
 		if len(l.Sources) > 0 {
@@ -227,7 +304,7 @@ func (o story) print(s *session) error {
 		}
 		fmt.Fprintf(&b, "  load      %s%s%s%s: %s rows, %s quarantined (run %s)\n", l.Table, window, from, agreed, output.Number(l.Rows), output.Number(l.Refused), l.Run)
 	}
-	_, err := fmt.Fprint(s.Out, b.String())
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 

@@ -1,4 +1,8 @@
-package ledger
+// Package engine holds what differs between the two databases that a ledger may
+// lie in, so that every statement is written once for both.
+//
+// It opens them and reads their errors; it knows no table.
+package engine
 
 import (
 	"database/sql"
@@ -15,20 +19,21 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// engine holds what differs between the two databases.
-type engine struct {
-	goose     goose.Dialect
-	open      func(location string) (writer, reader *sql.DB, err error)
-	text      func(string) string // our SQL → the engine's
-	forUpdate string
-	prepare   bool             // keep statements prepared ourselves; pgx does so by itself
-	transient func(error) bool // the transaction may be tried again as it is
-	broken    func(error) bool // the database cannot keep anything now, whatever it is asked
+// Engine is one of the two.
+type Engine struct {
+	Goose     goose.Dialect
+	Open      func(location string) (writer, reader *sql.DB, err error)
+	Text      func(string) string // our SQL → the engine's
+	ForUpdate string
+	Prepare   bool             // keep statements prepared ourselves; pgx does so by itself
+	Transient func(error) bool // the transaction may be tried again as it is
+	Broken    func(error) bool // the database cannot keep anything now, whatever it is asked
 }
 
-var sqlite = engine{
-	goose: goose.DialectSQLite3,
-	open: func(path string) (*sql.DB, *sql.DB, error) {
+// SQLite lies in a file.
+var SQLite = Engine{
+	Goose: goose.DialectSQLite3,
+	Open: func(path string) (*sql.DB, *sql.DB, error) {
 		// FULL: an acknowledged step survives a crash of the machine.
 		options := url.Values{
 			"_journal_mode": {"WAL"}, "_synchronous": {"FULL"}, "_busy_timeout": {"10000"},
@@ -47,21 +52,22 @@ var sqlite = engine{
 		reader.SetMaxOpenConns(4)
 		return writer, reader, nil
 	},
-	text:    numbered,
-	prepare: true,
-	transient: func(err error) bool {
+	Text:    numbered,
+	Prepare: true,
+	Transient: func(err error) bool {
 		e, ok := errors.AsType[sqlite3.Error](err)
 		return ok && (e.Code == sqlite3.ErrBusy || e.Code == sqlite3.ErrLocked)
 	},
-	broken: func(err error) bool {
+	Broken: func(err error) bool {
 		e, ok := errors.AsType[sqlite3.Error](err)
 		return ok && slices.Contains([]sqlite3.ErrNo{sqlite3.ErrFull, sqlite3.ErrIoErr, sqlite3.ErrReadonly, sqlite3.ErrCantOpen, sqlite3.ErrCorrupt}, e.Code)
 	},
 }
 
-var postgres = engine{
-	goose: goose.DialectPostgres,
-	open: func(address string) (*sql.DB, *sql.DB, error) {
+// Postgres is a server.
+var Postgres = Engine{
+	Goose: goose.DialectPostgres,
+	Open: func(address string) (*sql.DB, *sql.DB, error) {
 		config, err := pgx.ParseConfig(address)
 		if err != nil {
 			return nil, nil, err
@@ -73,13 +79,13 @@ var postgres = engine{
 		reader.SetMaxOpenConns(4)
 		return writer, reader, nil
 	},
-	text:      func(s string) string { return s },
-	forUpdate: " FOR UPDATE",
-	transient: func(err error) bool {
+	Text:      func(s string) string { return s },
+	ForUpdate: " FOR UPDATE",
+	Transient: func(err error) bool {
 		e, ok := errors.AsType[*pgconn.PgError](err)
 		return ok && (e.Code == "40001" || e.Code == "40P01")
 	},
-	broken: func(err error) bool {
+	Broken: func(err error) bool {
 		// Classes of SQLSTATE: insufficient resources, operator intervention, system error.
 		e, ok := errors.AsType[*pgconn.PgError](err)
 		return ok && (strings.HasPrefix(e.Code, "53") || strings.HasPrefix(e.Code, "57") || strings.HasPrefix(e.Code, "58"))
