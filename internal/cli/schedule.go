@@ -21,7 +21,8 @@ type previewCommand struct {
 	Window   string `enum:",hour,day,week,month" default:"" help:"Align windows to this local unit."`
 	Shift    int    `help:"Move the window by whole units."`
 	From     string `help:"After this instant (RFC 3339) or local date; now without it."`
-	Count    int    `default:"10" help:"How many."`
+	Until    string `help:"Up to this instant (RFC 3339) or local date, instead of a number."`
+	Count    int    `default:"10" help:"How many; at most 100000."`
 }
 
 // occurrence is how one due time is written as JSON.
@@ -45,34 +46,32 @@ func (c previewCommand) Run(s *session) error {
 			return wrong("from", err)
 		}
 	}
-	list := []occurrence{}
+	until := time.Time{}
+	if c.Until != "" {
+		if until, err = calendar.ParseMoment(c.Until, t.Zone()); err != nil {
+			return wrong("until", err)
+		}
+		c.Count = 100_000
+	}
+	list, previous := []occurrence{}, from
 	out := output.Table{Columns: []string{"due", "local", "window start", "window end", "note"}}
 	for o := range t.All(from) {
+		if !until.IsZero() && o.Due.After(until) {
+			break
+		}
 		list = append(list, occurrence{o.Due.UTC(), calendar.Window{Start: o.Window.Start.UTC(), End: o.Window.End.UTC()}})
 		due := o.Due.In(t.Zone())
 		out.Rows = append(out.Rows, []string{
 			o.Due.UTC().Format(time.RFC3339), due.Format("Mon 2006-01-02 15:04 MST"),
-			o.Window.Start.UTC().Format(time.RFC3339), o.Window.End.UTC().Format(time.RFC3339), clockChange(due),
+			o.Window.Start.UTC().Format(time.RFC3339), o.Window.End.UTC().Format(time.RFC3339), t.Note(previous, o),
 		})
+		previous = o.Due
 		if len(list) == c.Count {
 			break
 		}
 	}
 	out.Values = list
 	return s.give(out)
-}
-
-// clockChange says whether the local day of a moment has a change of clocks.
-func clockChange(t time.Time) string {
-	y, m, d := t.Date()
-	start, end := time.Date(y, m, d, 0, 0, 0, 0, t.Location()), time.Date(y, m, d+1, 0, 0, 0, 0, t.Location())
-	switch day := end.Sub(start); {
-	case day < 24*time.Hour:
-		return "clocks go forward"
-	case day > 24*time.Hour:
-		return "clocks go back"
-	}
-	return ""
 }
 
 func (c previewCommand) timetable(s *session) (calendar.Timetable, error) {

@@ -64,6 +64,8 @@ func (v *version) collect() {
 			one.tasks = append(one.tasks, &task{pipeline: one, id: id, parsed: p, file: f, unread: p.Unread})
 		case file.RoleSet:
 			v.sets[p.Name] = &set{parsed: p, file: f, out: project.FeatureSet{Name: p.Name}, found: slices.Clone(p.Problems)}
+		case file.RoleCalendar:
+			v.calendars.Add(name, p)
 		case file.RoleTest:
 			v.fail(nil, p.Problems...)
 		case file.RoleStray:
@@ -90,6 +92,20 @@ func (v *version) collect() {
 		for engine, f := range files {
 			v.fail([]string{pipeline}, problem.New(problem.BadName, problem.Place{File: f.Path}, "name the file without the engine, or add the file that it is a variant of", "%s is the variant for %s of a task that is not there", f.Path, engine))
 		}
+	}
+}
+
+// calendarProblems says whom the problems of calendars disable: the pipelines that use them.
+func (v *version) calendarProblems() {
+	v.out.Calendars = v.calendars.All()
+	for name, found := range v.calendars.Problems() {
+		var users []string
+		for _, p := range v.pipelines {
+			if p.calendar == name {
+				users = append(users, p.name)
+			}
+		}
+		v.fail(users, found...)
 	}
 }
 

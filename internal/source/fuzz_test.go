@@ -110,6 +110,17 @@ func FuzzFeatureSet(f *testing.F) {
 	fuzzFile(f, "features/s.yaml", "spine: SELECT 1\nkey: a\nat: b\nfeatures: [{table: a.b, on: a, take: b, default: {b: [1]}}, {expr: \"a\", as: c}]")
 }
 
+func FuzzCalendarFile(f *testing.F) {
+	fuzzFile(f, "calendars/c.yaml", "weekend: none\nholidays: [2026-12-25, {date: 2026-12-24, name: x}]\ninclude: c", "weekend: [sunday, monday, tuesday, wednesday, thursday, friday, saturday]")
+}
+
+func FuzzHolidays(f *testing.F) {
+	const begin, end = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nBEGIN:VEVENT\r\nUID:1\r\n", "\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+	fuzzFile(f, "calendars/c.ics", begin+"SUMMARY:Christmas\\, Day\r\nDTSTART;VALUE=DATE:20261225\r\nDTEND;VALUE=DATE:20261227\r\nRRULE:FREQ=YEARLY;COUNT=3\r\nEXDATE;VALUE=DATE:20271225"+end,
+		begin+"DTSTART:20261225"+end, begin+"DTSTART;TZID=Europe/Berlin:20261225T100000\r\nSTATUS:CANCELLED"+end, begin+"DTSTART:20261225\r\nRRULE:FREQ=SECONDLY"+end,
+		begin+"DTSTART:00000101\r\nRRULE:FREQ=DAILY;INTERVAL=0"+end, "BEGIN:VCALENDAR\n X", "END:VCALENDAR", begin+"DTSTART;VALUE=\"DATE"+end)
+}
+
 func FuzzTestFile(f *testing.F) {
 	fuzzFile(f, "tests/p/t.yaml", "window: 2013-01-01\ngiven: {a.b: [{c: 1e400}]}\nexpect: []")
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/calendar"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/dates"
 	"github.com/tidemill/tidemill/internal/source/file"
 	"github.com/tidemill/tidemill/internal/source/form"
 	"github.com/tidemill/tidemill/internal/source/tree"
@@ -108,6 +109,8 @@ func (v *version) test(name string, p *file.Parsed) (Test, bool) {
 	return out, sound
 }
 
+type adder func(code problem.Code, at problem.Place, remedy, format string, args ...any)
+
 func (v *version) testWindow(t *task, in *file.Test, out *Test, bad adder) {
 	if !in.Window.Given {
 		return
@@ -118,7 +121,8 @@ func (v *version) testWindow(t *task, in *file.Test, out *Test, bad adder) {
 	}
 	window, err := table.NamedWindow(in.Window.V)
 	if err != nil {
-		blame(err, problem.BadTime, form.Text{Place: in.Window.Place, Node: in.Window.Node}, bad)
+		p := dates.Blame(err, problem.BadTime, form.Text{Place: in.Window.Place, Node: in.Window.Node})
+		bad(p.Code, p.Place, p.Remedy, "%s", p.Message)
 		return
 	}
 	out.Window = window

@@ -10,6 +10,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/contract"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/source/dates"
 	"github.com/tidemill/tidemill/internal/source/file"
 	"github.com/tidemill/tidemill/internal/source/form"
 )
@@ -25,6 +26,7 @@ type version struct {
 	references []form.Reference // of tidemill.yaml
 	schedules  map[string]file.Schedule
 	zone       string
+	calendars  *dates.Calendars
 
 	out       project.Project
 	stores    map[string]*project.Store
@@ -58,7 +60,8 @@ type pipeline struct {
 	settings file.Pipeline
 	out      project.Pipeline
 	tasks    []*task
-	manual   bool // no schedule
+	manual   bool   // no schedule
+	calendar string // that its schedule names
 }
 
 type task struct {
@@ -98,7 +101,7 @@ type found struct {
 
 func newVersion(options *Options, stray problem.List) *version {
 	return &version{
-		options: options, stray: stray,
+		options: options, stray: stray, calendars: dates.NewCalendars(),
 		schedules: map[string]file.Schedule{}, stores: map[string]*project.Store{}, secrets: map[string]bool{},
 		channels: map[string]bool{}, contracts: map[string]*binding{}, sets: map[string]*set{},
 		writers: map[string][]*task{}, models: map[string][]*task{},
@@ -155,7 +158,9 @@ func (v *version) result() *Result {
 		return v.assemble(nil)
 	}
 	v.bindContracts()
+	v.calendars.Settle()
 	v.each(v.buildPipeline)
+	v.calendarProblems()
 	v.claimTables()
 	v.buildSets()
 	v.each(func(p *pipeline) {

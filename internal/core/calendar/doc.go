@@ -13,6 +13,9 @@
 //     due when the local clock shows a matching time. Times inside a gap do not
 //     occur, times in a repeated stretch occur at each pass.
 //   - A local date which the zone skips does not occur.
+//   - On business days alone (Business) due times on days off are left out, or
+//     moved to the next or the previous business day at the same local time; those
+//     that come to one instant are one.
 //   - Next is strictly after its argument and Prev strictly before; both are
 //     bounded and never panic.
 //   - Windows are half-open, in UTC, contiguous and never empty.

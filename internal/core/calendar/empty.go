@@ -26,6 +26,9 @@ func (t Timetable) Check() error {
 		return nil
 	}
 	switch schedule := t.Schedule.(type) {
+	case Business: // days off make due times fewer, and a move makes two of them one
+		t.Schedule = schedule.base
+		return t.Check()
 	case Cron:
 		return schedule.checkUnit(t.Alignment.Unit)
 	case Every:

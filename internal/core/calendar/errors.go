@@ -18,6 +18,7 @@ const (
 	FieldDuration   = "duration"
 	FieldMoment     = "moment"
 	FieldWindow     = "window"
+	FieldCalendar   = "calendar"
 )
 
 // ParseError says which part of a text cannot be understood, and how to mend it.

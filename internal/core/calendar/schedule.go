@@ -6,7 +6,7 @@ import (
 )
 
 // Schedule says at which instants a pipeline is due. The set is closed: Cron,
-// Every and None. Instants are returned in UTC.
+// Every, None, and Business on top of the first two. Instants are returned in UTC.
 type Schedule interface {
 	// Next returns the first due instant strictly after a moment.
 	Next(after time.Time) (time.Time, bool)

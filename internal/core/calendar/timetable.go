@@ -160,6 +160,27 @@ func (t Timetable) Latest(now time.Time) (Occurrence, bool) {
 	return Occurrence{Due: due, Window: w}, ok
 }
 
+// Note says in words what is unusual about an occurrence: that clocks change on
+// its day, and what its calendar left out, or moved, since the one before.
+func (t Timetable) Note(previous time.Time, o Occurrence) string {
+	due := o.Due.In(t.Zone())
+	y, m, d := due.Date()
+	start, end := time.Date(y, m, d, 0, 0, 0, 0, due.Location()), time.Date(y, m, d+1, 0, 0, 0, 0, due.Location())
+	var words []string
+	switch day := end.Sub(start); {
+	case day < 24*time.Hour:
+		words = append(words, "clocks go forward")
+	case day > 24*time.Hour:
+		words = append(words, "clocks go back")
+	}
+	if b, ok := t.Schedule.(Business); ok {
+		if note := b.note(previous, o.Due); note != "" {
+			words = append(words, note)
+		}
+	}
+	return strings.Join(words, "; ")
+}
+
 // All returns the occurrences after a moment, earliest first, with contiguous
 // windows, until nothing is due any more.
 func (t Timetable) All(after time.Time) iter.Seq[Occurrence] {

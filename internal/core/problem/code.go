@@ -39,6 +39,7 @@ const (
 	BadTable         Code = "TM213"
 	UnknownColumn    Code = "TM214"
 	DuplicateBinding Code = "TM215"
+	UnknownCalendar  Code = "TM216"
 
 	BadCron     Code = "TM301"
 	BadZone     Code = "TM302"
@@ -46,6 +47,7 @@ const (
 	EmptyWindow Code = "TM304"
 	BadTime     Code = "TM305"
 	NoSchedule  Code = "TM306"
+	BadCalendar Code = "TM307"
 
 	BadCEL          Code = "TM401"
 	BadSQL          Code = "TM402"

@@ -37,6 +37,7 @@ var table = map[Code]entry{
 	DuplicateTask:    {SeverityError, "two files make one task", "A task's name is its file's name without the ending; two files of one pipeline share it."},
 	UnknownChannel:   {SeverityError, "unknown channel", "Routes name channels declared under alerts.channels."},
 	UnknownEnv:       {SeverityError, "unknown environment", "Environments are declared in tidemill.yaml under environments:."},
+	UnknownCalendar:  {SeverityError, "unknown calendar", "Calendars are files in calendars/: NAME.yaml, or NAME.ics as it was exported or downloaded."},
 	BadTable:         {SeverityError, "not a table name", "A table is store:schema.name; without store: it is in the warehouse."},
 	UnknownColumn:    {SeverityError, "unknown column", "The contract of the table has no such field."},
 	DuplicateBinding: {SeverityError, "two contracts for one table", "physicalName binds a contract to a table; one table has one contract."},
@@ -46,7 +47,8 @@ var table = map[Code]entry{
 	BadDuration: {SeverityError, "duration cannot be read", "Durations are whole numbers with units: 90m, 6h, 2d, 1w."},
 	EmptyWindow: {SeverityError, "the schedule makes an empty window", "With window: day a schedule that is due twice a day would make a window without any time in it."},
 	BadTime:     {SeverityError, "time cannot be read", "A time is a local date such as 2013-06-01 or an instant in RFC 3339."},
-	NoSchedule:  {SeverityError, "setting needs a schedule", "deadline:, missed: and window: have a meaning only with a schedule."},
+	NoSchedule:  {SeverityError, "setting needs a schedule", "deadline:, missed:, window: and calendar: have a meaning only with a schedule."},
+	BadCalendar: {SeverityError, "calendar cannot be used", "A calendar leaves at least one day of the week open; an .ics file is iCalendar (RFC 5545), whose events on whole days are holidays. Only hours that are given as numbers can be moved to another day."},
 
 	BadCEL:       {SeverityError, "expression cannot be read", "when:, retry_if:, promote and alert routes are written in CEL."},
 	BadSQL:       {SeverityError, "SQL cannot be read", "The warehouse's parser refused the text. SQL of another engine is fine with reads: in the header."},

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/core/calendar"
 	"github.com/tidemill/tidemill/internal/core/problem"
 )
 
@@ -24,6 +25,7 @@ type Project struct {
 	Secrets     []Secret     `json:"secrets,omitempty"`
 	Stores      []Store      `json:"stores"`
 	Alerts      Alerts       `json:"alerts"`
+	Calendars   []Calendar   `json:"calendars,omitempty"`
 	Pipelines   []Pipeline   `json:"pipelines"`
 	Sets        []FeatureSet `json:"feature_sets,omitempty"`
 }
@@ -145,14 +147,17 @@ func (p *Pipeline) Task(name string) (*Task, bool) {
 
 // Schedule says when a pipeline is due. The zero value is `manual`.
 type Schedule struct {
-	Cron     string        `json:"cron,omitempty"`
-	Every    time.Duration `json:"every,omitempty"`
-	Timezone string        `json:"timezone"`         // IANA name, never empty in a checked project
-	Window   WindowUnit    `json:"window,omitempty"` // empty: from the previous due time
-	Shift    int           `json:"shift,omitempty"`  // whole units
-	Start    time.Time     `json:"start,omitzero"`   // bounds the schedule
-	End      time.Time     `json:"end,omitzero"`     // no slot is due after it
-	Place    problem.Place `json:"place,omitzero"`
+	Cron     string         `json:"cron,omitempty"`
+	Every    time.Duration  `json:"every,omitempty"`
+	Timezone string         `json:"timezone"`           // IANA name, never empty in a checked project
+	Window   WindowUnit     `json:"window,omitempty"`   // empty: from the previous due time
+	Shift    int            `json:"shift,omitempty"`    // whole units
+	Start    time.Time      `json:"start,omitzero"`     // bounds the schedule
+	End      time.Time      `json:"end,omitzero"`       // no slot is due after it
+	Calendar string         `json:"calendar,omitempty"` // of business days; empty: every day is one
+	Rule     calendar.Rule  `json:"rule,omitempty"`     // for due times on days off
+	Days     *calendar.Days `json:"-"`                  // of Calendar, to compute with
+	Place    problem.Place  `json:"place,omitzero"`
 }
 
 // Scheduled reports whether the pipeline becomes due by itself.

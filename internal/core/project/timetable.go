@@ -26,5 +26,12 @@ func (s Schedule) Timetable() (calendar.Timetable, error) {
 	default:
 		t.Schedule = calendar.NewNone(zone)
 	}
+	if err != nil || s.Calendar == "" {
+		return t, err
+	}
+	if s.Days == nil {
+		return t, fmt.Errorf("the calendar %s is not at hand", s.Calendar)
+	}
+	t.Schedule, err = calendar.NewBusiness(t.Schedule, s.Days, s.Rule)
 	return t, err
 }

@@ -103,9 +103,17 @@ type Schedule struct {
 	Cron     form.Text     `key:"cron" short:"" is:"cron" doc:"Five fields, or @daily and its family; manual is no schedule."`
 	Every    form.Duration `key:"every" doc:"Interval of real time, counted from start."`
 	Window   Window        `key:"window" doc:"Aligns the window of data to whole local units; without it a window begins where the last one ended."`
+	Calendar Business      `key:"calendar" doc:"Business days alone: the name of a file in calendars/."`
 	Start    form.Text     `key:"start" is:"moment" doc:"First moment of data; the first window begins here."`
 	End      form.Text     `key:"end" is:"moment" doc:"No window reaches past it."`
 	Timezone form.Text     `key:"timezone" is:"zone" default:"the project's" doc:"IANA time zone of the schedule."`
+}
+
+// Business holds a schedule back on days off.
+type Business struct {
+	form.Mapping
+	Name  form.Text `key:"name" short:"" required:"" is:"name" doc:"The calendar."`
+	Shift form.Text `key:"shift" one_of:"skip,next,previous" default:"skip" doc:"What becomes of a due time on a day off: it is left out, or moved to the next or the previous business day, at the same time."`
 }
 
 // Window aligns windows to local units.

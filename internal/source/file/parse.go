@@ -26,6 +26,7 @@ const (
 	RoleTask
 	RoleSet
 	RoleTest
+	RoleCalendar
 	RoleStray // where only tasks, contracts, sets or tests belong
 )
 
@@ -46,6 +47,7 @@ type Parsed struct {
 	Task     Task
 	Set      Set
 	Test     Test
+	Days     Days
 }
 
 // Contract is what a contract file says.
@@ -99,6 +101,10 @@ func roleOf(name string) (r Role, pipeline, base string) {
 		return RoleSet, "", base
 	case parts[0] == "features":
 		return RoleStray, "", ""
+	case parts[0] == "calendars" && len(parts) == 2 && (isYAML || ending == ".ics"):
+		return RoleCalendar, "", base
+	case parts[0] == "calendars":
+		return RoleStray, "", ""
 	case parts[0] == "pipelines" && len(parts) == 3 && (base == "pipeline" && isYAML):
 		return RolePipeline, parts[1], ""
 	case parts[0] == "pipelines" && len(parts) == 3 && (isYAML || ending == ".sql" || ending == ".py"):
@@ -130,6 +136,8 @@ func Parse(name string, data []byte, outside contract.Outside) *Parsed {
 		p.decode(p.yaml(f), f.path, &p.Set)
 	case RoleTest:
 		p.decode(p.yaml(f), f.path, &p.Test)
+	case RoleCalendar:
+		p.parseCalendar(f)
 	case RoleStray:
 		if !slices.Contains(carried, path.Ext(f.path)) {
 			p.Problems = append(p.Problems, problem.New(problem.StrayFile, problem.Place{File: f.path}, "begin its name with _ or move it to lib/", "%s is ignored", f.path))

@@ -22,6 +22,7 @@ func Schema() []byte {
 		form.Add[YAMLTask](&s, "task"),
 		form.Add[Set](&s, "feature_set"),
 		form.Add[Test](&s, "test"),
+		form.Add[Calendar](&s, "calendar"),
 		form.Add[SQLHeader](&s, "sql_header"),
 		form.Add[PythonBlock](&s, "python_block"),
 	}
@@ -29,7 +30,7 @@ func Schema() []byte {
 		"$schema":     "https://json-schema.org/draft/2020-12/schema",
 		"$id":         SchemaID,
 		"title":       "Tidemill project files",
-		"description": "tidemill.yaml, pipeline.yaml, task files, feature sets, tests, the header of .sql files and the [tool.tidemill] block of .py files. Contracts follow the Open Data Contract Standard.",
+		"description": "tidemill.yaml, pipeline.yaml, task files, feature sets, tests, calendars, the header of .sql files and the [tool.tidemill] block of .py files. Contracts follow the Open Data Contract Standard.",
 		"anyOf":       kinds,
 		"$defs":       s.Definitions(),
 	}, "", "  ")
@@ -69,6 +70,8 @@ func Reference() []byte {
 	form.Markdown[PythonBlock](&b)
 	section("`features/SET.yaml`", "Which features are joined to which labels.")
 	form.Markdown[Set](&b)
+	section("`calendars/CALENDAR.yaml`", "Days that are no business days. Holidays may also come as iCalendar, `calendars/CALENDAR.ics`: each whole day of an event is one, rules that repeat included.")
+	form.Markdown[Calendar](&b)
 	section("`tests/PIPELINE/TASK.yaml`", "Rows given to one task and rows expected of it; also `tests/PIPELINE/TASK/CASE.yaml`.")
 	form.Markdown[Test](&b)
 	return []byte(b.String())

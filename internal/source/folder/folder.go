@@ -44,7 +44,7 @@ const racy = 2 * time.Second
 const ProjectName = "tidemill.yaml"
 
 // folders are what a bundle holds beside tidemill.yaml and include:.
-var folders = []string{"contracts", "features", "lib", "pipelines", "tests"}
+var folders = []string{"calendars", "contracts", "features", "lib", "pipelines", "tests"}
 
 // File is one file of the project as it was read.
 type File struct {
