@@ -88,10 +88,13 @@ func New(c Config) (*Gate, error) {
 	if err != nil {
 		return nil, err
 	}
+	var asked datatype.Schema
 	for _, f := range fields {
+		asked.Fields = append(asked.Fields, f.Field)
+		f.Type = f.Type.WithoutShapes()
 		g.target.Fields = append(g.target.Fields, f.Field)
 	}
-	g.report = datatype.Report(c.Source, g.target)
+	g.report = datatype.Report(c.Source, asked)
 	if err := g.refuse(); err != nil {
 		return nil, err
 	}
@@ -136,7 +139,7 @@ func (g *Gate) plan(c *Config) ([]contract.Field, []contract.Check, error) {
 	schema := t.Schema()
 	fields := slices.Clone(t.Fields)
 	for i := range fields {
-		fields[i].Field = schema.Fields[i]
+		fields[i].Required = schema.Fields[i].Required
 	}
 	checks := slices.Clone(t.Checks)
 	var extra []datatype.Field
