@@ -67,6 +67,8 @@ type Gate struct {
 // scratch is memory that batches share.
 type scratch struct {
 	seen    *arrow.Schema // of the last batch
+	origin  string        // the file that it names
+	before  int64         // rows read before that file
 	changed kernel.Bits
 	removed *kernel.Bits
 	first   []int32 // per row: 1 + the index of the first rule that sent it to quarantine
@@ -129,7 +131,10 @@ func (g *Gate) plan(c *Config) ([]contract.Field, []contract.Check, error) {
 	if c.Contract == nil {
 		target := c.Target
 		if len(target.Fields) == 0 {
-			target = c.Source
+			target = datatype.Schema{Fields: slices.Clone(c.Source.Fields)}
+			for i := range target.Fields {
+				target.Fields[i].Type = target.Fields[i].Type.InMicroseconds()
+			}
 		}
 		fields, checks := plain(target.Visible().Fields, contract.Reject)
 		return fields, checks, nil
@@ -145,7 +150,7 @@ func (g *Gate) plan(c *Config) ([]contract.Field, []contract.Check, error) {
 	var extra []datatype.Field
 	for _, f := range c.Source.Visible().Fields {
 		if t.Index(f.Name) < 0 {
-			f.Required = false
+			f.Required, f.Type = false, f.Type.InMicroseconds()
 			extra = append(extra, f)
 		}
 	}

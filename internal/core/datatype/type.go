@@ -108,13 +108,27 @@ func (f Field) Equal(o Field) bool {
 // shape of JSON documents.
 func (t Type) WithoutShapes() Type {
 	t.Shape = AnyShape
+	return t.inside(Type.WithoutShapes)
+}
+
+// InMicroseconds returns the type with instants as engines hold them: none has
+// instants of nanoseconds, which pandas writes whatever its times are.
+func (t Type) InMicroseconds() Type {
+	if t.Kind == TimestampTZ {
+		t.Precision = 0
+	}
+	return t.inside(Type.InMicroseconds)
+}
+
+// inside returns the type with its members and items changed.
+func (t Type) inside(change func(Type) Type) Type {
 	if t.Elem != nil {
-		elem := t.Elem.WithoutShapes()
+		elem := change(*t.Elem)
 		t.Elem = &elem
 	}
 	t.Fields = slices.Clone(t.Fields)
 	for i := range t.Fields {
-		t.Fields[i].Type = t.Fields[i].Type.WithoutShapes()
+		t.Fields[i].Type = change(t.Fields[i].Type)
 	}
 	return t
 }

@@ -22,6 +22,9 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
 	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
@@ -156,6 +159,7 @@ type opened struct {
 	text    bool
 	own     bool // a file of a table: it may have fewer and narrower columns than the table
 	batches format.Batches
+	bears   *arrow.Schema // with the name of the file
 }
 
 func (s *Store) openOne(ctx context.Context, name string, r store.Request) (*opened, error) {
@@ -214,13 +218,29 @@ func (o *opened) copyTo(ctx context.Context, schema datatype.Schema, yield func(
 			yield(nil, err)
 			return false
 		}
-		more := yield(batch, nil)
+		named := o.named(batch)
 		if aligned != nil {
 			batch.Release()
 		}
+		more := yield(named, nil)
+		named.Release()
 		if !more {
 			return false
 		}
 	}
 	return true
+}
+
+// named returns the batch with the name of its file where the rows do not bear
+// it, for messages; the caller releases it.
+func (o *opened) named(batch recordBatch) recordBatch {
+	if o.text || o.own {
+		batch.Retain()
+		return batch
+	}
+	if o.bears == nil {
+		metadata := arrow.NewMetadata([]string{datatype.Origin}, []string{o.name})
+		o.bears = arrow.NewSchema(batch.Schema().Fields(), &metadata)
+	}
+	return array.NewRecordBatch(o.bears, batch.Columns(), batch.NumRows())
 }
