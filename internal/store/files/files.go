@@ -6,7 +6,8 @@
 // files are the table; its number is _seq. It also carries fences and receipts,
 // so that one linear history of manifests decides every race: whoever loses a
 // number reads again and tries the next. Readers that glob past the manifest are
-// outside the promise.
+// outside the promise. Files that the table no longer needs are listed in the
+// manifest, and removed a day later: see sweep.go.
 //
 // Every path stays below the store's folder.
 package files
