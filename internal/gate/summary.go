@@ -89,7 +89,7 @@ func (g *Gate) reason(r *rule, c *column, batch arrow.RecordBatch, cast arrow.Ar
 		return g.window.reason(cast, i)
 	case r == c.typed:
 		reason := c.cast.Reason(batch.Column(c.source), i)
-		if c.from.Precision == 9 && c.field.Type.Precision == 0 {
+		if c.from.Kind == c.field.Type.Kind && !c.from.IsNumber() && c.from.Precision > c.field.Type.Precision {
 			reason += "; round it at the source, or write a contract with tidemill.onFail: coerce, which cuts it"
 		}
 		return reason

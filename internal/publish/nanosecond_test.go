@@ -18,9 +18,11 @@ import (
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/format"
+	"github.com/tidemill/tidemill/internal/gate"
 	"github.com/tidemill/tidemill/internal/publish"
 	"github.com/tidemill/tidemill/internal/store"
 	"github.com/tidemill/tidemill/internal/store/files"
+	"github.com/tidemill/tidemill/internal/store/storetest"
 )
 
 // writePandas writes instants as pandas does: in nanoseconds, whatever they are.
@@ -110,5 +112,23 @@ func TestInstantsInNanosecondsAreReadWhereTheyFitMicroseconds(t *testing.T) {
 	}
 	if got, want := rows(t, s, "SELECT rule, file, line FROM raw.flights__quarantine"), []string{"at.type|b2.parquet|2"}; !slices.Equal(got, want) {
 		t.Errorf("quarantine has %q, want %q", got, want)
+	}
+}
+
+func TestADecimalOfNineDigitsIsToldNothingOfNanoseconds(t *testing.T) {
+	t.Parallel()
+	source := datatype.Schema{Fields: []datatype.Field{{Name: "n", Type: datatype.DecimalOf(9, 2)}}}
+	batch := storetest.Batch(t, source, []any{"1.50"})
+	defer batch.Release()
+	whole := datatype.Of(datatype.Int32)
+	c := &contract.Table{Name: "raw.flights", ContractID: "flights", Version: "1.0.0", OnFail: contract.Reject}
+	c.Fields = []contract.Field{{Field: datatype.Field{Name: "n", Type: whole}}}
+	c.Checks = []contract.Check{{Kind: contract.KindType, Rule: "n.type", Field: "n", Type: whole, OnFail: contract.Reject}}
+	g, err := gate.New(gate.Config{Contract: c, Source: source})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Check(batch); !fault.Is(err, fault.Refused) || strings.Contains(err.Error(), "round it") {
+		t.Errorf("a fraction was answered with %v", err)
 	}
 }
