@@ -19,6 +19,7 @@ import base64
 import contextlib
 import csv
 import datetime as dt
+import decimal
 import hashlib
 import http.client
 import importlib.util
@@ -114,12 +115,9 @@ class Rows:
 
     def __init__(self, answer, arrow: bool):
         self.meta = json.loads(base64.b64decode(answer.headers.get("Tidemill-Meta", "bnVsbA==")))
-        self._table = None
-        self._records: list[tuple] = []
+        self._table, self._records = None, []
         if arrow:
-            import pyarrow.ipc
-
-            with pyarrow.ipc.open_stream(answer) as reader:
+            with importlib.import_module("pyarrow.ipc").open_stream(answer) as reader:
                 self._table = reader.read_all()
             self.columns = self._table.column_names
         else:
@@ -134,15 +132,12 @@ class Rows:
         return self._table
 
     def to_pandas(self):
-        import pandas
-
         if self._table is not None:
             return self._table.to_pandas()
-        return pandas.DataFrame.from_records(self._records, columns=self.columns)
+        return importlib.import_module("pandas").DataFrame.from_records(self._records, columns=self.columns)
 
     def to_polars(self):
-        import polars
-
+        polars = importlib.import_module("polars")
         if self._table is not None:
             return polars.from_arrow(self._table)
         return polars.DataFrame(self._records, schema=self.columns, orient="row")
@@ -158,7 +153,7 @@ def _read_csv(stream) -> tuple[list[str], list[tuple]]:
     reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8", newline=""))
     header = next(reader)
     names = [h.rsplit(":", 1)[0] for h in header]
-    parse = [_PARSERS.get(h.rsplit(":", 1)[1], str) for h in header]
+    parse = [_PARSERS.get(h.rsplit(":", 1)[1].split("(")[0], str) for h in header]
     # A NULL is the empty field. One column that is NULL makes an empty line, which the reader gives as no field at all.
     records = [tuple(None if v == "" else p("" if v == "\\e" else v) for p, v in zip(parse, row or [""])) for row in reader]
     return names, records
@@ -171,10 +166,13 @@ _PARSERS: dict[str, typing.Callable] = {
     "timestamp": dt.datetime.fromisoformat,
     "localtime": dt.datetime.fromisoformat,  # without a zone
     "date": dt.date.fromisoformat,
+    "decimal": decimal.Decimal,
+    "json": lambda v: json.loads(v.replace("\\\\", "\\")),  # a list or a dict
     "string": lambda v: v.replace("\\\\", "\\") if "\\" in v else v,
 }
 
-_TYPES = ((bool, "bool"), (int, "int"), (float, "float"), (dt.datetime, "timestamp"), (dt.date, "date"), (bytes, "bytes"))
+_TYPES = ((bool, "bool"), (int, "int"), (float, "float"), (decimal.Decimal, "decimal"), (dt.datetime, "timestamp"), (dt.date, "date"))
+_TYPES += ((bytes, "bytes"), ((list, tuple, dict), "json"))
 
 
 def _type_of(value) -> str:
@@ -183,9 +181,26 @@ def _type_of(value) -> str:
     return next((name for kind, name in _TYPES if isinstance(value, kind)), "string")
 
 
+def _native(value):
+    """A number or an array of numpy as Python has it."""
+    return value.tolist() if getattr(getattr(value, "dtype", None), "kind", "O") in "biuf" else value
+
+
+def _decimal(column: str, values: list) -> str:
+    """A decimal type that holds the values, and has room before the point for those of another day."""
+    values = [decimal.Decimal(v) for v in values]
+    if not all(v.is_finite() for v in values):
+        raise Error(f"column {column} holds a decimal that is no number: give None, or floats", "invalid")
+    scale = max(max(-v.as_tuple().exponent, 0) for v in values)
+    whole = max(max(v.adjusted() + 1, 0) for v in values)
+    if whole + scale > 38:
+        raise Error(f"column {column} holds decimals that need {whole + scale} digits together, and 38 is the most: round them", "invalid")
+    return f"decimal({min(max(whole, 18) + scale, 38)},{scale})"
+
+
 def _write_csv(columns: list[str], records: list, known: dict[str, str] | None = None) -> bytes:
     """Rows as typed CSV. ``known`` has the types of columns that need no value to tell them."""
-    kinds = []
+    kinds, records = [], [[_native(v) for v in r] for r in records]
     for i, c in enumerate(columns):
         if known and c in known:
             kinds.append(known[c])
@@ -193,6 +208,8 @@ def _write_csv(columns: list[str], records: list, known: dict[str, str] | None =
         found = {_type_of(r[i]) for r in records if r[i] is not None}
         if found == {"int", "float"}:
             found = {"float"}
+        if "decimal" in found and found <= {"int", "decimal"}:
+            found = {_decimal(c, [r[i] for r in records if r[i] is not None])}
         if len(found) > 1:
             raise Error(f"column {c} mixes {' and '.join(sorted(found))}: give its values one type", "invalid")
         if "bytes" in found:
@@ -206,10 +223,10 @@ def _write_csv(columns: list[str], records: list, known: dict[str, str] | None =
 
 
 def _text(value) -> str:
-    if value is None or isinstance(value, float) and math.isnan(value):
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if value is None or isinstance(value, bool):
+        return {None: "", True: "true", False: "false"}[value]
+    if isinstance(value, decimal.Decimal):
+        return format(value, "f")
     if isinstance(value, (dt.datetime, dt.date)):
         return value.isoformat()
     text = json.dumps(value, default=_plain) if isinstance(value, (dict, list, tuple)) else str(value)
@@ -262,8 +279,7 @@ class TrainingSet(Features):
 
     def __init__(self, answer, arrow: bool):
         super().__init__(answer, arrow)
-        self.pin: str = self.meta.get("pin", "")
-        self.features: list[str] = self.meta["features"]
+        self.pin, self.features = self.meta.get("pin", ""), self.meta["features"]
 
     @property
     def y(self):
@@ -297,8 +313,7 @@ class Model:
     """A model version that was loaded, with what is known of it."""
 
     def __init__(self, native, meta: dict):
-        self.native = native
-        self.name, self.version, self.meta = meta["name"], meta["version"], meta
+        self.native, self.name, self.version, self.meta = native, meta["name"], meta["version"], meta
 
     def predict(self, X, **options):  # noqa: N803
         wanted = self.meta.get("features") or list(X.columns)
@@ -307,9 +322,7 @@ class Model:
             raise Error(f"model {self.name}:{self.version} was trained with {missing}, which the feature set no longer has", "invalid")
         rows = X[wanted]
         if _framework(self.native) == "xgboost":
-            import xgboost
-
-            rows = xgboost.DMatrix(rows)
+            rows = importlib.import_module("xgboost").DMatrix(rows)
         return self.native.predict(rows, **options) if len(rows) else []  # libraries refuse to predict nothing
 
 
@@ -335,13 +348,9 @@ def _dump(m) -> tuple[str, bytes]:
 
 def _load(framework: str, content: bytes):
     if framework == "lightgbm":
-        import lightgbm
-
-        return lightgbm.Booster(model_str=content.decode())
+        return importlib.import_module("lightgbm").Booster(model_str=content.decode())
     if framework == "xgboost":
-        import xgboost
-
-        return xgboost.Booster(model_file=bytearray(content))
+        return importlib.import_module("xgboost").Booster(model_file=bytearray(content))
     return content
 
 
@@ -351,9 +360,7 @@ def _contributions(m, X):  # noqa: N803
     if _framework(native) == "lightgbm":
         return _booster(native).predict(X, pred_contrib=True)
     if _framework(native) == "xgboost":
-        import xgboost
-
-        return _booster(native).predict(xgboost.DMatrix(X), pred_contribs=True)
+        return _booster(native).predict(importlib.import_module("xgboost").DMatrix(X), pred_contribs=True)
     raise Error(f"no exact contributions for a model of {_framework(native)}", "invalid")
 
 
@@ -379,8 +386,7 @@ class Run:
     def _rows(self, kind, path: str, request: dict):
         accept = _ARROW if self._arrow else _CSV
         body = json.dumps(request, default=_plain).encode()
-        answer = self._session.request("POST", path, body, {"Accept": accept, "Content-Type": "application/json"})
-        return kind(answer, self._arrow)
+        return kind(self._session.request("POST", path, body, {"Accept": accept, "Content-Type": "application/json"}), self._arrow)
 
     def _put(self, path: str, data):
         body, content = _encode(data)
@@ -440,8 +446,7 @@ class Run:
 
     def explain(self, m, X, sample: int = 2000) -> None:  # noqa: N803
         """How much each feature moves the predictions: mean of the absolute contributions. Kept with the next ``run.model``."""
-        import numpy
-
+        numpy = importlib.import_module("numpy")
         if len(X) > sample:
             X = X.sample(sample, random_state=0)
         size = numpy.abs(numpy.asarray(_contributions(m, X))[:, :-1])
@@ -472,10 +477,8 @@ class Run:
 
     def predictions(self, table: str, f: Features, m: Model, scores, contributions: bool = False) -> int:
         """Stages one row per prediction, and one per prediction and feature in ``<table>__contributions``."""
-        import numpy
-
         frame = f.to_pandas()
-        scores = numpy.asarray(scores, dtype=float)
+        scores = importlib.import_module("numpy").asarray(scores, dtype=float)
         if len(scores) != len(frame):
             raise Error(f"{len(scores)} scores for {len(frame)} rows", "invalid")
         key, at = f.meta["key"], f.meta["at"]
@@ -489,9 +492,7 @@ class Run:
         return rows
 
     def _contributions(self, path, frame, f, m, ids, key, at) -> None:
-        import numpy
-        import pandas
-
+        numpy, pandas = importlib.import_module("numpy"), importlib.import_module("pandas")
         names = m.meta.get("features") or f.meta["features"]
         X = frame[names]  # noqa: N806
         c = numpy.asarray(_contributions(m, X)) if len(X) else numpy.zeros((0, len(names) + 1))
@@ -557,8 +558,7 @@ def _by_hand(args: list[str]) -> None:
     if "--commit" in args:
         os.execv(program, [program, "internal-scratch", *args])
     helper = subprocess.Popen([program, "internal-scratch", *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    line = helper.stdout.readline()
-    if not line:
+    if not (line := helper.stdout.readline()):
         sys.exit(helper.wait())
     os.environ.update(pair.split("=", 1) for pair in json.loads(line))
     atexit.register(helper.wait)  # it tells what was kept

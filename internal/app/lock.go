@@ -87,6 +87,17 @@ func HolderOf(path string) (Holder, bool) {
 	return h, err == nil
 }
 
+// released reports whether nobody holds a lock file. A lock goes with its process
+// even where nobody reaps it, and another process with its number has no part in it.
+func released(path string) bool {
+	file, err := os.OpenFile(path, os.O_RDWR, 0o600)
+	if err != nil {
+		return errors.Is(err, os.ErrNotExist)
+	}
+	defer func() { _ = file.Close() }()
+	return syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil
+}
+
 // glance is longer than it takes to look whether a lock is held, or to write
 // one's name after taking it.
 const glance = 200 * time.Millisecond

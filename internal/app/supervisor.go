@@ -114,19 +114,23 @@ func (s *supervisor) adopt(ctx context.Context) error {
 	return s.follow(ctx, holder)
 }
 
-// follow waits for the end of a worker that is not our child.
+// follow waits for the end of a worker that is not our child. Its lock tells: where
+// nobody reaps it, or its number went to another process, the number still answers.
 func (s *supervisor) follow(ctx context.Context, h Holder) error {
 	s.set(h.PID, h.Session)
 	defer s.set(0, "")
+	gone := func() bool {
+		return errors.Is(syscall.Kill(h.PID, 0), syscall.ESRCH) || released(s.layout.WorkerLock())
+	}
 	for {
-		if errors.Is(syscall.Kill(h.PID, 0), syscall.ESRCH) {
+		if gone() {
 			return s.end(context.WithoutCancel(ctx), h.Session, "its process ended", false)
 		}
 		if !sleep(ctx, 100*time.Millisecond) {
 			_ = syscall.Kill(h.PID, syscall.SIGTERM)
 			for range 100 {
-				if errors.Is(syscall.Kill(h.PID, 0), syscall.ESRCH) {
-					break
+				if gone() {
+					return s.end(context.WithoutCancel(ctx), h.Session, "the server was stopped", false)
 				}
 				time.Sleep(50 * time.Millisecond) //nolint:forbidigo // bounded, while the process ends
 			}

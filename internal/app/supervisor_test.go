@@ -138,6 +138,46 @@ func TestAWorkerThatOutlivedItsServerIsAdoptedAndItsEndIsSeen(t *testing.T) {
 	}
 }
 
+// TestTheEndOfAnAdoptedWorkerThatNobodyReapsIsSeen: in a container the first
+// process often reaps nothing, and the number of the dead still answers.
+func TestTheEndOfAnAdoptedWorkerThatNobodyReapsIsSeen(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "earlier")
+	earlier := s.leftBehind("earlier")
+	s.spoke = true
+	adopted := make(chan error, 1)
+	go func() { adopted <- s.adopt(t.Context()) }()
+	for begun := time.Now(); ; {
+		if pid, _ := s.current(); pid == earlier.Process.Pid {
+			break
+		}
+		if time.Since(begun) > patience {
+			t.Fatal("it is not adopted")
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	begun := time.Now()
+	_ = earlier.Process.Kill() // and no Wait
+	select {
+	case err := <-adopted:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(patience):
+		t.Fatal("its end is not seen")
+	}
+	if took := time.Since(begun); took > 3*time.Second {
+		t.Errorf("its end was seen after %s, and PROTOCOLS says 3 s", took)
+	}
+	if err := syscall.Kill(earlier.Process.Pid, 0); err != nil {
+		t.Errorf("its number does not answer: %v; the test shows nothing", err)
+	}
+	if got := s.endings(); len(got) != 1 || got[0] != "earlier: its process ended, crashed=false" {
+		t.Errorf("ended %q", got)
+	}
+	_ = earlier.Wait()
+}
+
 func TestAnEarlierWorkerThatIsSilentIsKilled(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, "earlier")

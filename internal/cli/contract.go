@@ -28,7 +28,7 @@ func (s *session) judgeTable(t project.Table, agreed *contract.Table) error {
 		one := ruleCount{Rule: c.Rule, OnFail: string(c.OnFail)}
 		predicate, ok := "", false
 		if i := agreed.Index(c.Field); i >= 0 {
-			predicate, ok = c.SQL(dialect.DuckDB, dialect.DuckDB.Quote(c.Field), agreed.Fields[i].Type)
+			predicate, ok = c.SQL(dialect.DuckDB, dialect.DuckDB.Quote(c.Field), agreed.Fields[i].Type.WithoutShapes())
 		}
 		switch {
 		case c.Scope() == contract.ScopeWatch:

@@ -107,6 +107,19 @@ func TestEveryWordOfTheSDKWorksInARealRun(t *testing.T) {
 		JOIN score.late AS p USING (prediction_id) WHERE abs(1 / (1 + exp(-margin)) - prediction) < 1e-9`, "24,72")
 }
 
+// TestValuesOfAScriptArriveExactlyWithoutAnyLibrary writes without a contract, in
+// two writes whose decimals differ in their digits, and reads back.
+func TestValuesOfAScriptArriveExactlyWithoutAnyLibrary(t *testing.T) {
+	f := unpack(t, "sdk")
+	server := f.up()
+	defer f.down(server)
+	f.must("run", "exact", "--window", "2024-01-01")
+	f.want("SELECT d, isnan(f), j, typeof(d), typeof(j) FROM exact.values ORDER BY id",
+		`0.100,true,"{""a"": [1, ""x""]}","DECIMAL(21,3)",JSON`, `7.000,false,[],"DECIMAL(21,3)",JSON`,
+		`12345678901234567.890,,,"DECIMAL(21,3)",JSON`, `0.000,false,[{}],"DECIMAL(21,3)",JSON`)
+	f.want("SELECT rows FROM exact.back", "4")
+}
+
 // TestMillionsOfRowsOfAScriptLeaveTheWorkerSmall writes some 1.2 GB by run.write
 // beside a warehouse that may use 512 MiB.
 func TestMillionsOfRowsOfAScriptLeaveTheWorkerSmall(t *testing.T) {

@@ -229,6 +229,8 @@ func TestTypedCSVSaysWhatItCannotTakeOver(t *testing.T) {
 		"a:timestamp\n2024-01-01T00:00:00.123456789+00:00\n": "line 2, column a: 2024-01-01T00:00:00.123456789+00:00 has nanoseconds",
 		"a:localtime\n2024-01-01T00:00:00+00:00\n":           "line 2, column a",
 		"a:int,b:int\n1,2\n9223372036854775808,1\n":          "line 3, column a",
+		"\"a:decimal(3,1)\"\n1.55\n":                         `line 2, column a: "1.55" has more digits after the point`,
+		"\"a:decimal(40,1)\"\n1\n":                           "is no NAME:TYPE",
 		"a:int,b:int\n1\n":                                   "line 2: 1 fields where the header has 2",
 		"a:int,b\n1,2\n":                                     `header field "b" is no NAME:TYPE`,
 		"":                                                   "without a header",
@@ -259,8 +261,62 @@ func TestADecimalTravelsAsItsExactText(t *testing.T) {
 	if err := format.WriteTypedCSV(&text, schema, func(yield func(arrow.RecordBatch, error) bool) { yield(batch, nil) }); err != nil {
 		t.Fatal(err)
 	}
-	if text.String() != "d:string\n7.50\n-0.01\n" {
+	if text.String() != "\"d:decimal(9,2)\"\n7.50\n-0.01\n" {
 		t.Errorf("%q", text.String())
+	}
+	_, back, err := format.ReadTypedCSV(&text)
+	same(t, "typed CSV", batch, back, err)
+}
+
+func TestNaNIsANumberOfItsOwnInTypedCSV(t *testing.T) {
+	t.Parallel()
+	schema, batches, err := format.ReadTypedCSV(strings.NewReader("f:float,g:int\nnan,1\n,2\n-inf,3\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := format.WriteTypedCSV(&text, schema, batches); err != nil {
+		t.Fatal(err)
+	}
+	if want := "f:float,g:int\nNaN,1\n,2\n-Inf,3\n"; text.String() != want {
+		t.Errorf("%q, want %q", text.String(), want)
+	}
+}
+
+func TestNestedValuesTravelAsJSON(t *testing.T) {
+	t.Parallel()
+	list := datatype.Field{Name: "l", Type: datatype.ListOf(datatype.StructOf(datatype.Field{Name: "a", Type: datatype.Of(datatype.String)}))}.Arrow()
+	schema := arrow.NewSchema([]arrow.Field{list, {Name: "n", Type: arrow.PrimitiveTypes.Int64}}, nil)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	if err := b.Field(0).UnmarshalJSON([]byte(`[[{"a": "x\\\"y"}, {"a": null}], null, []]`)); err != nil {
+		t.Fatal(err)
+	}
+	b.Field(1).(*array.Int64Builder).AppendValues([]int64{1, 2, 3}, nil)
+	batch := b.NewRecordBatch()
+	defer batch.Release()
+	var text bytes.Buffer
+	if err := format.WriteTypedCSV(&text, schema, func(yield func(arrow.RecordBatch, error) bool) { yield(batch, nil) }); err != nil {
+		t.Fatal(err)
+	}
+	back, batches, err := format.ReadTypedCSV(&text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := datatype.FromArrow(back); err != nil || got.Fields[0].Type.Kind != datatype.JSON {
+		t.Errorf("the column came back as %v, %v", got, err)
+	}
+	var rows []string
+	for batch, err := range batches {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range int(batch.NumRows()) {
+			rows = append(rows, batch.Column(0).ValueStr(i))
+		}
+	}
+	if want := []string{`[{"a":"x\\\"y"},{"a":null}]`, "(null)", "[]"}; !slices.Equal(rows, want) {
+		t.Errorf("rows %q, want %q", rows, want)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -16,12 +17,13 @@ import (
 	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/core/value"
 )
 
 // Typed CSV is what the SDK speaks where pyarrow is missing: each header field
-// is NAME:TYPE, with the types bool, int, float, timestamp, localtime (without a
-// zone), date and string. An empty field is NULL; \e is the empty text, and \\ a
-// backslash.
+// is NAME:TYPE, with the types bool, int, float, decimal(P,S), timestamp, localtime
+// (without a zone), date, json (lists and structs) and string. An empty field is
+// NULL; \e is the empty text, and \\ a backslash.
 
 const wallClock = "2006-01-02T15:04:05.999999"
 
@@ -41,14 +43,13 @@ func ReadTypedCSV(r io.Reader) (*arrow.Schema, Batches, error) {
 	fields := make([]arrow.Field, len(header))
 	for i, h := range header {
 		cut := strings.LastIndexByte(h, ':')
-		kind, ok := arrow.DataType(nil), false
+		ok := false
 		if cut > 0 {
-			kind, ok = typedKinds[h[cut+1:]]
+			fields[i], ok = typedField(h[:cut], h[cut+1:])
 		}
 		if !ok {
 			return nil, nil, fault.New(fault.Invalid, "typed CSV: header field %q is no NAME:TYPE", h)
 		}
-		fields[i] = arrow.Field{Name: h[:cut], Type: kind, Nullable: true}
 	}
 	schema := arrow.NewSchema(fields, nil)
 	return schema, func(yield func(recordBatch, error) bool) {
@@ -91,6 +92,20 @@ func ReadTypedCSV(r io.Reader) (*arrow.Schema, Batches, error) {
 	}, nil
 }
 
+// typedField is a column by its name and the word for its type.
+func typedField(name, word string) (arrow.Field, bool) {
+	if word == "json" {
+		return datatype.Field{Name: name, Type: datatype.Of(datatype.JSON)}.Arrow(), true
+	}
+	var precision, scale int
+	if n, _ := fmt.Sscanf(word, "decimal(%d,%d)", &precision, &scale); n == 2 {
+		t := datatype.DecimalOf(precision, scale)
+		return datatype.Field{Name: name, Type: t}.Arrow(), precision > 0 && t.Validate() == nil
+	}
+	kind, ok := typedKinds[word]
+	return arrow.Field{Name: name, Type: kind, Nullable: true}, ok
+}
+
 func appendTyped(b array.Builder, text string) error {
 	if text == "" {
 		b.AppendNull()
@@ -109,6 +124,14 @@ func appendTyped(b array.Builder, text string) error {
 		v, err := strconv.ParseFloat(text, 64)
 		b.Append(v)
 		return err
+	case *array.Decimal128Builder:
+		t := b.Type().(*arrow.Decimal128Type)
+		v, flaw := value.ParseDecimal(text, int(t.Precision), int(t.Scale))
+		if flaw != value.Sound {
+			return fault.New(fault.Invalid, "%q %s", text, flaw)
+		}
+		b.Append(v)
+		return nil
 	case *array.TimestampBuilder:
 		layout := time.RFC3339Nano
 		if b.Type().(*arrow.TimestampType).TimeZone == "" {
@@ -181,9 +204,14 @@ func typedName(t arrow.DataType) string {
 		return "timestamp"
 	case arrow.DATE32, arrow.DATE64:
 		return "date"
+	case arrow.DECIMAL128, arrow.DECIMAL256:
+		d := t.(arrow.DecimalType)
+		return fmt.Sprintf("decimal(%d,%d)", d.GetPrecision(), d.GetScale())
+	case arrow.LIST, arrow.LARGE_LIST, arrow.STRUCT:
+		return "json" // what JSON has no word for is a text inside of it
 	default: // a text
 	}
-	return "string" // decimals too: a float would lose digits
+	return "string"
 }
 
 func typedText(column arrow.Array, row int) string {
@@ -204,10 +232,10 @@ func typedText(column arrow.Array, row int) string {
 	case *array.Float32:
 		return strconv.FormatFloat(float64(c.Value(row)), 'g', -1, 32)
 	}
-	if typedName(column.DataType()) == "string" {
+	if kind := typedName(column.DataType()); kind == "string" || kind == "json" {
 		return escapeTyped(datatype.ValueText(column, row))
 	}
-	return column.ValueStr(row)
+	return datatype.ValueText(column, row)
 }
 
 func escapeTyped(text string) string {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	_ "time/tzdata"
@@ -42,7 +43,7 @@ var nasty = []string{
 	"2013-01-01T00:00+01", "0001-01-01T00:00:00+01:00", "0001-01-01T01:00:00+01:00", "9999-12-31T23:59:59-01:00", "9999-12-31T22:59:59-01:00", "2013-02-30T00:00:00Z", "2013-06-01T12:00:00+01:60", "2013-01-01T00:00:00+",
 	"N14228", "D942DN", "N1\n", "n14228", "EWR", "JFK", "ewr", "ÄÖÜ", "äöüß", "😀", "e\u0301", "a b", "'", "''", `"`, `\`, "a\tb", "\u00a0", "\u2028", "%", "_", "$x", "--", ";",
 	"0f0e0d0c-0b0a-0908-0706-050403020100", "0F0E0D0C-0B0A-0908-0706-050403020100", "0f0e0d0c0b0a09080706050403020100", "{0f0e0d0c-0b0a-0908-0706-050403020100}", "0f0e0d0c-0b0a-0908-0706-05040302010g",
-	"null", "{}", `{"a": 1}`, "[1, 2.0, null]", "[1.5]", "[", `"\ud800"`, `\x00ff`, `\x0`, "2013-03-10T02:30:00", "2013-11-03T01:30:00", "2013-11-03T05:30:00",
+	"null", "{}", `{"a": 1}`, "[]", " {} ", "\n[{}]", "[{}, []]", "[null]", `"{}"`, "{", "[1, 2.0, null]", "[1.5]", "[", `"\ud800"`, `\x00ff`, `\x0`, "2013-03-10T02:30:00", "2013-11-03T01:30:00", "2013-11-03T05:30:00",
 }
 
 // texts draws a text that looks like something, or a nasty one.
@@ -66,12 +67,14 @@ func mustPattern(text string) *pattern.Pattern {
 
 // numberTypes and the like are what rules are drawn for.
 var (
+	anObject     = datatype.Type{Kind: datatype.JSON, Shape: datatype.ObjectShape}
+	anArray      = datatype.Type{Kind: datatype.JSON, Shape: datatype.ArrayShape}
 	integerTypes = []datatype.Type{datatype.Of(datatype.Int16), datatype.Of(datatype.Int32), datatype.Of(datatype.Int64), datatype.Of(datatype.Uint64)}
 	decimalTypes = []datatype.Type{datatype.DecimalOf(5, 2), datatype.DecimalOf(9, 0), datatype.DecimalOf(38, 0), datatype.DecimalOf(38, 38), datatype.DecimalOf(18, 6)}
 	floatTypes   = []datatype.Type{datatype.Of(datatype.Float32), datatype.Of(datatype.Float64)}
 	timeTypes    = []datatype.Type{datatype.Of(datatype.Date), datatype.Of(datatype.Time), datatype.Of(datatype.Timestamp), datatype.Of(datatype.TimestampTZ)}
 	wordTypes    = []datatype.Type{datatype.Of(datatype.String), {Kind: datatype.String, Length: 3}, datatype.Of(datatype.UUID), datatype.Of(datatype.Bool)}
-	gateTypes    = []datatype.Type{datatype.Of(datatype.JSON), datatype.Of(datatype.Bytes), datatype.ListOf(datatype.Of(datatype.Int32)), {Kind: datatype.TimestampTZ, Precision: 9}} // SQL cannot say them
+	gateTypes    = []datatype.Type{datatype.Of(datatype.JSON), datatype.Of(datatype.Bytes), datatype.ListOf(datatype.Of(datatype.Int32)), {Kind: datatype.TimestampTZ, Precision: 9}, anObject, anArray, datatype.ListOf(anObject)} // SQL cannot say them
 )
 
 func allTypes() []datatype.Type {
@@ -411,5 +414,36 @@ func TestJudgeAndSQLAgreeOnTypedColumns(t *testing.T) {
 	})
 	if said[0] < 10 || said[1] < 10 {
 		t.Errorf("only %v rules were said in SQL", said)
+	}
+}
+
+// Whatever the dice say: documents of a column of JSON against the shapes that a contract asks.
+func TestShapesOfDocumentsAgreeOnTypedColumns(t *testing.T) {
+	t.Parallel()
+	engines := []engine{openDuckDB(t), openPostgreSQL(t)}
+	texts := []string{"{}", "[]", ` {"a": [1]}`, "[{}]", "null", "1", `"{}"`, "true"}
+	for _, typ := range []datatype.Type{anObject, anArray} {
+		c := contract.Check{Kind: contract.KindType, Rule: "x.type", Field: "x", OnFail: contract.Reject, Type: typ}
+		want, refused := make([]bool, len(texts)), 0
+		for i, text := range texts {
+			if want[i] = c.Judge(text).Failed(); want[i] {
+				refused++
+			}
+		}
+		if kept := map[datatype.Shape]string{datatype.ObjectShape: "{}", datatype.ArrayShape: "[]"}[typ.Shape]; refused != 6 || c.Judge(kept).Failed() {
+			t.Errorf("%s refuses %d of %q", typ, refused, texts)
+		}
+		for _, e := range engines {
+			for _, name := range map[string][]string{dialect.DuckDB.Name(): {"JSON"}, dialect.PostgreSQL.Name(): {"json", "jsonb"}}[e.dialect.Name()] {
+				literals := make([]string, len(texts))
+				for i, text := range texts {
+					literals[i] = "CAST('" + text + "' AS " + name + ")"
+				}
+				got, ok := e.failing(t, c, literals, datatype.Of(datatype.JSON))
+				if !ok || !slices.Equal(got, want) {
+					t.Errorf("%s of %s: %v, %v; want %v", typ, name, got, ok, want)
+				}
+			}
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/tidemill/tidemill/internal/core/contract"
+	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/kernel"
 )
@@ -79,6 +80,9 @@ func (g *Gate) fits(s *arrow.Schema) error {
 		}
 	}
 	g.scratch.seen = s
+	if origin, _ := s.Metadata().GetValue(datatype.Origin); origin != g.scratch.origin {
+		g.scratch.origin, g.scratch.before = origin, g.read
+	}
 	return nil
 }
 

@@ -69,6 +69,8 @@ type Gate struct {
 // scratch is memory that batches share.
 type scratch struct {
 	seen    *arrow.Schema // of the last batch
+	origin  string        // the file that it names
+	before  int64         // rows read before that file
 	changed kernel.Bits
 	removed *kernel.Bits
 	first   []int32 // per row: 1 + the index of the first rule that sent it to quarantine
@@ -90,10 +92,13 @@ func New(c Config) (*Gate, error) {
 	if err != nil {
 		return nil, err
 	}
+	var asked datatype.Schema
 	for _, f := range fields {
+		asked.Fields = append(asked.Fields, f.Field)
+		f.Type = f.Type.WithoutShapes()
 		g.target.Fields = append(g.target.Fields, f.Field)
 	}
-	g.report = datatype.Report(c.Source, g.target)
+	g.report = datatype.Report(c.Source, asked)
 	if err := g.refuse(); err != nil {
 		return nil, err
 	}
@@ -128,7 +133,10 @@ func (g *Gate) plan(c *Config) ([]contract.Field, []contract.Check, error) {
 	if c.Contract == nil {
 		target := c.Target
 		if len(target.Fields) == 0 {
-			target = c.Source
+			target = datatype.Schema{Fields: slices.Clone(c.Source.Fields)}
+			for i := range target.Fields {
+				target.Fields[i].Type = target.Fields[i].Type.InMicroseconds()
+			}
 		}
 		fields, checks := plain(target.Visible().Fields, contract.Reject)
 		return fields, checks, nil
@@ -138,13 +146,13 @@ func (g *Gate) plan(c *Config) ([]contract.Field, []contract.Check, error) {
 	schema := t.Schema()
 	fields := slices.Clone(t.Fields)
 	for i := range fields {
-		fields[i].Field = schema.Fields[i]
+		fields[i].Required = schema.Fields[i].Required
 	}
 	checks := slices.Clone(t.Checks)
 	var extra []datatype.Field
 	for _, f := range c.Source.Visible().Fields {
 		if t.Index(f.Name) < 0 {
-			f.Required = false
+			f.Required, f.Type = false, f.Type.InMicroseconds()
 			extra = append(extra, f)
 		}
 	}

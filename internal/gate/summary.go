@@ -38,8 +38,8 @@ type RuleCount struct {
 // Example is one value that failed, and where it was read.
 type Example struct {
 	File   string `json:"file,omitempty"`
-	Line   int64  `json:"line,omitempty"`
-	Row    int64  `json:"row,omitempty"` // counted from 1, where rows come from no file
+	Line   int64  `json:"line,omitempty"` // of a file without lines: its row
+	Row    int64  `json:"row,omitempty"`  // counted from 1, where rows come from no file
 	Value  string `json:"value"`
 	Null   bool   `json:"null,omitempty"`
 	Reason string `json:"reason"`
@@ -61,9 +61,12 @@ func (e Example) At() string {
 // example describes how row i failed the rule. It keeps no memory of the batch.
 func (g *Gate) example(r *rule, batch arrow.RecordBatch, columns []arrow.Array, i int) Example {
 	var e Example
-	if g.file < 0 {
-		e.Row = g.read + int64(i) + 1
-	} else {
+	switch row := g.read + int64(i) + 1; {
+	case g.file < 0 && g.scratch.origin != "":
+		e.File, e.Line = g.scratch.origin, row-g.scratch.before
+	case g.file < 0:
+		e.Row = row
+	default:
 		e.File = strings.Clone(value.Text(kernel.Value(batch.Column(g.file), i, datatype.Of(datatype.String))))
 	}
 	if g.line >= 0 {
@@ -89,7 +92,11 @@ func (g *Gate) reason(r *rule, c *column, batch arrow.RecordBatch, cast arrow.Ar
 		if texts, ok := batch.Column(c.source).(*array.String); ok && g.guessed && cast.IsValid(i) {
 			return fmt.Sprintf("%q has a zero or a plus in front, which a number would lose", texts.Value(i))
 		}
-		return c.cast.Reason(batch.Column(c.source), i)
+		reason := c.cast.Reason(batch.Column(c.source), i)
+		if c.from.Kind == c.field.Type.Kind && !c.from.IsNumber() && c.from.Precision > c.field.Type.Precision {
+			reason += "; round it at the source, or write a contract with tidemill.onFail: coerce, which cuts it"
+		}
+		return reason
 	case r.verdict == contract.Coerce && c.source >= 0:
 		// The column holds what became of the value; the reason is about what it was.
 		if f := r.kernel.Judge(kernel.Value(batch.Column(c.source), i, c.from)); f.Failed() {

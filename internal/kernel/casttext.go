@@ -153,7 +153,7 @@ func (c *Caster) checkDocuments(mem memory.Allocator, in arrow.Array, t texts, f
 		if c.to.Kind == datatype.UUID {
 			kept, flaw = value.CheckUUID(t.Value(i))
 		} else {
-			flaw = value.CheckJSON(t.Value(i))
+			flaw = value.CheckDocument(t.Value(i), c.to.Shape)
 		}
 		switch {
 		case flaw != value.Sound:

@@ -292,7 +292,7 @@ func (s *script) publishSpools(ctx context.Context) error {
 	}
 	for _, t := range order {
 		parts := grouped[t]
-		schema, err := datatype.FromArrow(parts[0].schema)
+		schema, err := common(parts)
 		if err != nil {
 			return fmt.Errorf("rows of %s: %w", t, err)
 		}
@@ -314,6 +314,36 @@ func (s *script) publishSpools(ctx context.Context) error {
 	return s.publish(ctx, tables)
 }
 
+// common returns the columns of the writes to one table. They must not differ, but
+// in how many digits their decimals have: those follow from the values of each.
+func common(parts []*spool) (datatype.Schema, error) {
+	all, err := datatype.FromArrow(parts[0].schema)
+	if err != nil {
+		return all, err
+	}
+	for _, one := range parts[1:] {
+		next, err := datatype.FromArrow(one.schema)
+		if err != nil {
+			return all, err
+		}
+		different := len(next.Fields) != len(all.Fields)
+		for i := 0; i < len(all.Fields) && !different; i++ {
+			a, b := &all.Fields[i], next.Fields[i]
+			if a.Type.Kind == datatype.Decimal && b.Type.Kind == datatype.Decimal && a.Type.Precision > 0 && b.Type.Precision > 0 {
+				scale := max(a.Type.Scale, b.Type.Scale)
+				whole := max(a.Type.Precision-a.Type.Scale, b.Type.Precision-b.Type.Scale)
+				a.Type = datatype.DecimalOf(min(whole+scale, datatype.MaxPrecision), scale)
+				b.Type = a.Type
+			}
+			different = !a.Equal(b)
+		}
+		if different {
+			return all, fault.New(fault.Failed, "two writes have different columns: %s, and %s", all, next)
+		}
+	}
+	return all, nil
+}
+
 // feed reads spools back, one after the other.
 func feed(ctx context.Context, parts []*spool, sink func(context.Context, arrow.RecordBatch) error) error {
 	for _, one := range parts {
@@ -323,12 +353,9 @@ func feed(ctx context.Context, parts []*spool, sink func(context.Context, arrow.
 				return fault.New(fault.Unavailable, "read spooled rows: %w", err)
 			}
 			defer func() { _ = file.Close() }()
-			schema, batches, err := format.ReadIPC(file)
+			_, batches, err := format.ReadIPC(file)
 			if err != nil {
 				return err
-			}
-			if !schema.Equal(parts[0].schema) {
-				return fault.New(fault.Failed, "two writes to %s have different columns", one.write.Table)
 			}
 			for batch, err := range batches {
 				if err == nil {

@@ -3,6 +3,7 @@
 import datetime as dt
 import io
 import json
+from decimal import Decimal
 from types import SimpleNamespace
 
 import pandas
@@ -145,6 +146,13 @@ def test_encode_of_a_frame_of_wall_clocks_without_pyarrow(without_pyarrow):
     body, _ = tidemill._encode(frame)
     assert body == b"at:localtime,zoned:timestamp\n2024-01-02T03:04:05,2024-01-02T03:04:05+00:00\n"
     assert tidemill._encode(frame.iloc[:0])[0] == b"at:localtime,zoned:timestamp\n"
+
+
+def test_numbers_of_numpy_and_decimals_keep_their_types_without_pyarrow(without_pyarrow):
+    rows = [{"i": FRAME["n"].iloc[0], "f": FRAME["f"].iloc[1], "l": FRAME["n"].to_numpy()}]
+    assert tidemill._encode(rows)[0] == b'i:int,f:float,l:json\n1,1.5,"[1, 2]"\n'
+    frame = pandas.DataFrame({"d": [Decimal("1.50"), None], "f": [float("nan"), 2.0]})
+    assert tidemill._encode(frame)[0] == b'"d:decimal(20,2)",f:float\n1.50,\n,2.0\n'  # a frame's NaN is a value that is missing
 
 
 def test_encode_of_a_frame_without_rows_keeps_its_columns():

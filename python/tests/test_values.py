@@ -77,13 +77,43 @@ def test_typed_csv_keeps_the_zone():
     assert at.utcoffset() == dt.timedelta(hours=-5)
 
 
-def test_typed_csv_writes_nan_as_null():
-    assert round_trip(["v", "w"], [(math.nan, 1), (2.0, 1)])[1] == [(None, 1), (2.0, 1)]
+def test_typed_csv_keeps_nan_apart_from_none():
+    [(nan,), (none,), (two,)] = round_trip(["v"], [(math.nan,), (None,), (2,)])[1]
+    assert math.isnan(nan) and (none, two) == (None, 2.0)
 
 
-def test_typed_csv_carries_a_decimal_as_exact_text():
-    exact = Decimal("12345678901234567890.10")
-    assert round_trip(["v"], [(exact,)]) == (["v"], [("12345678901234567890.10",)])
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["12345678901234567890.10", "-0.001", None], b"decimal(23,3)"),
+        (["1E+3", "2"], b"decimal(18,0)"),
+        (["0.00"], b"decimal(20,2)"),
+        ([2, "0.5"], b"decimal(19,1)"),  # a whole number beside decimals is one
+        (["9" * 38], b"decimal(38,0)"),
+        (["1e-30"], b"decimal(38,30)"),
+    ],
+)
+def test_typed_csv_carries_decimals_exactly(values, kind):
+    exact = [Decimal(v) if isinstance(v, str) else v for v in values]
+    body = tidemill._write_csv(["v"], [(v,) for v in exact])
+    assert kind in body.split(b"\n")[0]
+    back = [v for (v,) in tidemill._read_csv(io.BytesIO(body))[1]]
+    assert back == exact and all(v is None or type(v) is Decimal for v in back)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([Decimal("NaN")], "no number"),
+        ([Decimal("1e20"), Decimal("1e-20")], "41 digits"),
+        ([Decimal(1), 1.5], "mixes decimal and float"),
+        ([[1], "text"], "mixes json and string"),
+    ],
+)
+def test_typed_csv_refuses_what_would_change(values, message):
+    with pytest.raises(tidemill.Error, match=message) as e:
+        tidemill._write_csv(["v"], [(v,) for v in values])
+    assert e.value.kind == "invalid"
 
 
 def test_typed_csv_of_one_null_column():
@@ -104,7 +134,7 @@ def test_typed_csv_header_has_the_type_of_the_first_value():
     row = (None, True, 1, 1.0, ZONED, dt.date(2024, 1, 1), "", Decimal(1))
     second = ("x", *[None] * 7)
     header = tidemill._write_csv(list("abcdefgh"), [row, second]).split(b"\n")[0]
-    assert header == b"a:string,b:bool,c:int,d:float,e:timestamp,f:date,g:string,h:string"
+    assert header == b'a:string,b:bool,c:int,d:float,e:timestamp,f:date,g:string,"h:decimal(18,0)"'
 
 
 MODEL = SimpleNamespace(name="delay", version=3)
@@ -219,7 +249,10 @@ def test_times_with_and_without_a_zone_do_not_make_a_column():
 
 
 def test_lists_and_dicts_travel_as_json():
-    assert round_trip(["v"], [({"a": ['x\\"', None, 1.5]},), ([],)])[1] == [('{"a": ["x\\\\\\"", null, 1.5]}',), ("[]",)]
+    values = [({"a": ['x\\"', None, 1.5]},), ([],), (None,), ([{"b": "ü\n"}],)]
+    body = tidemill._write_csv(["v"], values)
+    assert body.startswith(b"v:json\n")
+    assert tidemill._read_csv(io.BytesIO(body))[1] == values
 
 
 def test_bytes_are_refused_by_the_column():

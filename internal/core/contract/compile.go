@@ -73,6 +73,7 @@ func (c *compiler) table() Table {
 	})
 	c.tableSettings(settings)
 	c.fields()
+	c.noWarning(settings[customOnFail], Pass, c.out.Fields)
 	c.key()
 	c.moments(settings)
 	for i := range c.in.Quality {
@@ -146,6 +147,7 @@ func (c *compiler) field(p *PropertyDocument, f Field) {
 	field := &c.out.Fields[len(c.out.Fields)-1]
 	c.format(p, field)
 	c.fieldChecks(p, field)
+	c.noWarning(settings[customOnFail], Warn, c.out.Fields[len(c.out.Fields)-1:])
 	for i := range p.Quality {
 		c.quality(&p.Quality[i], field)
 	}

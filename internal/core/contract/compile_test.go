@@ -140,7 +140,11 @@ func TestTheStrongestSayingDecidesTheType(t *testing.T) {
 		{contract.PropertyDocument{LogicalType: "string", Options: options("uuid")}, "uuid", contract.FromLogical},
 		{contract.PropertyDocument{LogicalType: "timestamp", PhysicalType: "timestamptz"}, "timestamptz", contract.FromPhysical},
 		{contract.PropertyDocument{LogicalType: "timestamp", Options: contract.OptionsDocument{Timezone: new(false), DefaultTimezone: "Europe/Berlin"}}, "timestamp", contract.FromLogical},
-		{contract.PropertyDocument{LogicalType: "object"}, "json", contract.FromLogical},
+		{contract.PropertyDocument{LogicalType: "object"}, "json(object)", contract.FromLogical},
+		{contract.PropertyDocument{LogicalType: "array"}, "json(array)", contract.FromLogical},
+		{contract.PropertyDocument{LogicalType: "object", PhysicalType: "jsonb"}, "json(object)", contract.FromPhysical},
+		{contract.PropertyDocument{LogicalType: "string", PhysicalType: "jsonb"}, "json", contract.FromPhysical},
+		{contract.PropertyDocument{LogicalType: "array", Items: &contract.PropertyDocument{LogicalType: "object"}}, "list<json(object)>", contract.FromLogical},
 		{contract.PropertyDocument{LogicalType: "array", Items: &contract.PropertyDocument{LogicalType: "object", Properties: []contract.PropertyDocument{{Name: "a", LogicalType: "date", Required: true}}}}, "list<struct<a date>>", contract.FromLogical},
 	} {
 		f := compileOne(t, one(c.property)).Fields[0]

@@ -108,6 +108,24 @@ func (c *compiler) verdict(p *CustomProperty) Verdict {
 	return v
 }
 
+// noWarning reports a verdict warn that the type rules of those fields that say
+// own themselves cannot have, and which they have instead. Any text is a string,
+// so there the word does what it says.
+func (c *compiler) noWarning(p *CustomProperty, own Verdict, fields []Field) {
+	if p == nil || p.Value != string(Warn) {
+		return
+	}
+	for _, check := range c.out.Checks {
+		at := slices.IndexFunc(fields, func(f Field) bool { return f.Name == check.Field && f.OnFail == own })
+		anyText := check.Type.Kind == datatype.String && check.Type.Length == 0
+		if check.Kind == KindType && at >= 0 && !anyText {
+			c.add(problem.NoWarning, p.at(), "write quarantine to set such rows aside, coerce to load NULL for the value, or reject; rules of quality may still say warn",
+				"warn has no meaning for a value that is not of its column's type, such as text in %s: there the verdict is %s", check.Field, check.OnFail)
+			return
+		}
+	}
+}
+
 func (c *compiler) tableSettings(settings map[string]*CustomProperty) {
 	if v := c.verdict(settings[customOnFail]); v != Pass {
 		c.out.OnFail = v

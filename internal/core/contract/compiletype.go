@@ -98,10 +98,15 @@ func (c *compiler) settle(p *PropertyDocument, t datatype.Type, zone string) (da
 				"the timestamp %q has no time zone", p.Name)
 			return t, false
 		}
+	case datatype.JSON:
+		t.Shape = shapes[p.LogicalType]
 	default:
 	}
 	return t, true
 }
+
+// shapes are what a document has to be, where a logical type says it.
+var shapes = map[string]datatype.Shape{"object": datatype.ObjectShape, "array": datatype.ArrayShape}
 
 // logicalType is the type by logicalType and its format. A whole number without
 // format has 64 bits: the standard's default of 32 would refuse sound numbers.

@@ -74,6 +74,10 @@ func (c Check) express(d dialect.Dialect, column string, from datatype.Type) (ex
 		return c.expressText(e, column)
 	case from.Kind == to.Kind && from.Kind == datatype.Decimal:
 		return e.decimals(column, from, to)
+	case from.Kind == datatype.JSON && to.Shape != datatype.AnyShape && from.Shape == datatype.AnyShape:
+		e.fits = d.IsDocument(column, string(to.Shape))
+		e.value = fmt.Sprintf("CASE WHEN %s THEN %s END", e.fits, column)
+		return e, true
 	case from.Kind == to.Kind:
 		return e, from.Equal(to)
 	case from.IsInteger() && to.IsInteger(),

@@ -78,12 +78,14 @@ func (t *Table) Index(column string) int {
 	return slices.IndexFunc(t.Fields, func(f Field) bool { return f.Name == column })
 }
 
-// Schema returns the columns as a target keeps them. A required column may be
+// Schema returns the columns as a target keeps them, which is without the shapes
+// that rules ask of JSON documents. A required column may be
 // null there only where the contract merely warns of nulls.
 func (t *Table) Schema() datatype.Schema {
 	fields := make([]datatype.Field, len(t.Fields))
 	for i, f := range t.Fields {
 		fields[i] = f.Field
+		fields[i].Type = f.Type.WithoutShapes()
 		fields[i].Required = f.Required && !slices.ContainsFunc(t.Checks, func(c Check) bool {
 			return c.Kind == KindRequired && c.Field == f.Name && c.OnFail == Warn
 		})

@@ -15,7 +15,8 @@ const typeKey = "tidemill.type"
 // extensionKey is where Arrow keeps the name of an extension type that is not registered.
 const extensionKey = "ARROW:extension:name"
 
-// Arrow returns the Arrow schema that carries s. FromArrow turns it back exactly.
+// Arrow returns the Arrow schema that carries s. FromArrow turns it back exactly,
+// but for shapes.
 func (s Schema) Arrow() *arrow.Schema {
 	fields := make([]arrow.Field, len(s.Fields))
 	for i, f := range s.Fields {
@@ -28,7 +29,7 @@ func (s Schema) Arrow() *arrow.Schema {
 func (f Field) Arrow() arrow.Field {
 	out := arrow.Field{Name: f.Name, Type: f.Type.Arrow(), Nullable: !f.Required}
 	if f.Type.needsMetadata() {
-		out.Metadata = arrow.NewMetadata([]string{typeKey}, []string{f.Type.String()})
+		out.Metadata = arrow.NewMetadata([]string{typeKey}, []string{f.Type.WithoutShapes().String()})
 	}
 	return out
 }

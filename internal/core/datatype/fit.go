@@ -66,6 +66,9 @@ func Compare(from, to Type) (Fit, string) {
 	case from.IsNumber() && to.Kind == Bool, from.Kind == Bool && to.IsInteger():
 		return refuse(from, to)
 	}
+	if have, want := from.shape(), to.shape(); have != AnyShape && want != AnyShape && have != want {
+		return refuse(from, to)
+	}
 	if fit, ok := crossings[[2]Kind{from.Kind, to.Kind}]; ok {
 		if fit.fit == Widened && from.Precision > to.Precision {
 			return Narrowed, "nanoseconds that do not end on a microsecond are refused"
@@ -73,6 +76,18 @@ func Compare(from, to Type) (Fit, string) {
 		return fit.fit, fit.reason
 	}
 	return refuse(from, to)
+}
+
+// shape is what documents of the type look like: a struct is an object, a list an array.
+func (t Type) shape() Shape {
+	switch t.Kind {
+	case Struct:
+		return ObjectShape
+	case List:
+		return ArrayShape
+	default:
+		return t.Shape
+	}
 }
 
 type crossing struct {
@@ -111,6 +126,8 @@ func compareWithin(from, to Type) (Fit, string) {
 			return Narrowed, "nanoseconds that do not end on a microsecond are refused"
 		}
 		return Narrowed, "nanoseconds hold only the years 1678 to 2261; others are refused"
+	case JSON:
+		return compareDocuments(from, to)
 	case List:
 		return Compare(*from.Elem, *to.Elem)
 	case Struct:
@@ -118,6 +135,16 @@ func compareWithin(from, to Type) (Fit, string) {
 	default:
 		return Exact, "the same type"
 	}
+}
+
+func compareDocuments(from, to Type) (Fit, string) {
+	switch {
+	case to.Shape == AnyShape:
+		return Widened, "every document fits"
+	case from.Shape == AnyShape:
+		return Narrowed, fmt.Sprintf("a document that is no JSON %s fails the type rule", to.Shape)
+	}
+	return refuse(from, to)
 }
 
 func compareStructs(from, to Type) (Fit, string) {

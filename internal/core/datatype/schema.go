@@ -13,6 +13,10 @@ const (
 	RowColumn  = "__row"  // int64: the row's position in the whole read, counted from 0
 )
 
+// Origin is the key of an Arrow schema's metadata that names the one file that
+// its batches come from, in their order, where no hidden columns do.
+const Origin = "tidemill.file"
+
 // Hidden reports whether the column is one of ours that never reaches a target table.
 func Hidden(column string) bool {
 	return column == FileColumn || column == LineColumn || column == RowColumn

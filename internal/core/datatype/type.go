@@ -29,7 +29,7 @@ const (
 	Time        Kind = "time"        // a time of day; Precision 9: nanoseconds, else microseconds
 	Timestamp   Kind = "timestamp"   // a wall clock without zone; Precision as in Time
 	TimestampTZ Kind = "timestamptz" // an instant, kept in UTC; Precision as in Time
-	JSON        Kind = "json"        // a JSON document, carried as text
+	JSON        Kind = "json"        // a JSON document, carried as text; Shape: which documents are admitted
 	List        Kind = "list"
 	Struct      Kind = "struct"
 )
@@ -45,12 +45,24 @@ func Kinds() []Kind { return slices.Clone(kinds) }
 // MaxPrecision is the largest number of digits of a bounded decimal.
 const MaxPrecision = 38
 
+// Shape narrows JSON documents to one kind. It is a rule about values, not a fact
+// about where they are kept: neither Arrow nor a store carries it.
+type Shape string
+
+// The closed set of shapes.
+const (
+	AnyShape    Shape = ""
+	ObjectShape Shape = "object"
+	ArrayShape  Shape = "array"
+)
+
 // Type is the type of a column or of a value inside one.
 type Type struct {
 	Kind      Kind    `json:"kind"`
 	Precision int     `json:"precision,omitempty"`
 	Scale     int     `json:"scale,omitempty"`
 	Length    int     `json:"length,omitempty"`
+	Shape     Shape   `json:"shape,omitempty"`
 	Elem      *Type   `json:"elem,omitempty"`
 	Fields    []Field `json:"fields,omitempty"`
 }
@@ -78,7 +90,7 @@ func StructOf(fields ...Field) Type { return Type{Kind: Struct, Fields: fields} 
 
 // Equal reports whether both types are the same in every fact.
 func (t Type) Equal(o Type) bool {
-	if t.Kind != o.Kind || t.Precision != o.Precision || t.Scale != o.Scale || t.Length != o.Length {
+	if t.Kind != o.Kind || t.Precision != o.Precision || t.Scale != o.Scale || t.Length != o.Length || t.Shape != o.Shape {
 		return false
 	}
 	if (t.Elem == nil) != (o.Elem == nil) || t.Elem != nil && !t.Elem.Equal(*o.Elem) {
@@ -90,6 +102,35 @@ func (t Type) Equal(o Type) bool {
 // Equal reports whether both fields have the same name, type and requiredness.
 func (f Field) Equal(o Field) bool {
 	return f.Name == o.Name && f.Required == o.Required && f.Type.Equal(o.Type)
+}
+
+// WithoutShapes returns the type as it is kept, without what it asks of the
+// shape of JSON documents.
+func (t Type) WithoutShapes() Type {
+	t.Shape = AnyShape
+	return t.inside(Type.WithoutShapes)
+}
+
+// InMicroseconds returns the type with instants as engines hold them: none has
+// instants of nanoseconds, which pandas writes whatever its times are.
+func (t Type) InMicroseconds() Type {
+	if t.Kind == TimestampTZ {
+		t.Precision = 0
+	}
+	return t.inside(Type.InMicroseconds)
+}
+
+// inside returns the type with its members and items changed.
+func (t Type) inside(change func(Type) Type) Type {
+	if t.Elem != nil {
+		elem := change(*t.Elem)
+		t.Elem = &elem
+	}
+	t.Fields = slices.Clone(t.Fields)
+	for i := range t.Fields {
+		t.Fields[i].Type = change(t.Fields[i].Type)
+	}
+	return t
 }
 
 // String returns the type as people read it: decimal(10,2), list<int32>, struct<a int32, b string>.
@@ -106,6 +147,10 @@ func (t Type) String() string {
 	case Time, Timestamp, TimestampTZ:
 		if t.Precision > 0 {
 			return fmt.Sprintf("%s(%d)", t.Kind, t.Precision)
+		}
+	case JSON:
+		if t.Shape != AnyShape {
+			return fmt.Sprintf("json(%s)", t.Shape)
 		}
 	case List:
 		if t.Elem != nil {
@@ -137,6 +182,8 @@ func (t Type) Validate() error {
 		return fault.New(fault.Invalid, "%s takes no precision and scale", t.Kind)
 	case t.Kind == String && t.Length < 0, t.Kind != String && t.Length != 0:
 		return fault.New(fault.Invalid, "%s takes no length of %d", t.Kind, t.Length)
+	case t.Shape != AnyShape && (t.Kind != JSON || t.Shape != ObjectShape && t.Shape != ArrayShape):
+		return fault.New(fault.Invalid, "%s takes no shape %q", t.Kind, t.Shape)
 	case (t.Kind == List) != (t.Elem != nil):
 		return fault.New(fault.Invalid, "a list, and nothing else, has an element type")
 	case (t.Kind == Struct) != (len(t.Fields) > 0):

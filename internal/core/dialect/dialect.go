@@ -98,6 +98,14 @@ func (d Dialect) Length(text string) string {
 	return "length(" + text + ")"
 }
 
+// IsDocument returns the condition that a JSON expression is an object or an array.
+func (d Dialect) IsDocument(document, shape string) string {
+	if d.engine == enginePostgreSQL {
+		return "json_typeof(CAST(" + document + " AS json)) = '" + shape + "'" // json and jsonb alike
+	}
+	return "json_type(" + document + ") = '" + strings.ToUpper(shape) + "'"
+}
+
 // IsNaN returns the condition that a floating-point expression is not a number.
 func (d Dialect) IsNaN(number string) string {
 	if d.engine == enginePostgreSQL {

@@ -67,6 +67,7 @@ const (
 	NoKey          Code = "TM508"
 	LeftBehind     Code = "TM509"
 	Unbound        Code = "TM510"
+	NoWarning      Code = "TM511"
 
 	ModeImpossible Code = "TM601"
 	UnknownKind    Code = "TM602"

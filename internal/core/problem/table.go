@@ -67,6 +67,7 @@ var table = map[Code]entry{
 	NoContract:     {SeverityWarning, "table without a contract", "Another pipeline reads the table, and nothing says what both sides agreed."},
 	LeftBehind:     {SeverityWarning, "table without a writer", "A task that published the table was renamed or removed. The table keeps its rows; readers of it would no longer get new ones."},
 	Unbound:        {SeverityWarning, "contract of a table that nobody writes", "No task of the project writes the table that the contract names, so nothing is judged by it. physicalName binds it; a table that others write is named under external: of its store."},
+	NoWarning:      {SeverityWarning, "warn cannot hold for types", "A value that is not of its column's type cannot be loaded, so a row with one cannot pass with a mere warning. Where a field or a table says warn, the rule of its type takes the next verdict that it can have: the table's, else reject."},
 	BadBudget:      {SeverityError, "error budget cannot be read", "tidemill.errorBudget takes rows and percent."},
 	NoKey:          {SeverityError, "mode needs a key", "merge and feature tables need the key in the contract or in the task's header."},
 

@@ -118,7 +118,7 @@ func (c Caster) text(text string) (any, Flaw) {
 		_, f := CheckUUID(text)
 		return result(strings.ToLower(text), f)
 	case datatype.JSON:
-		return result(text, CheckJSON(text))
+		return result(text, CheckDocument(text, t.Shape))
 	case datatype.Bytes:
 		return result(ParseBytes(nil, text))
 	case datatype.Date:
@@ -234,7 +234,7 @@ func (c Caster) fromJSON(v any) (any, Flaw) {
 	case v == nil:
 		return nil, Sound
 	case c.Type.Kind == datatype.JSON:
-		return reencode(v)
+		return c.reencode(v)
 	case c.Type.IsNested():
 		return c.nested(v, Caster.fromJSON)
 	}
@@ -248,14 +248,15 @@ func (c Caster) fromJSON(v any) (any, Flaw) {
 }
 
 // reencode writes a part of a document as a document of its own.
-func reencode(v any) (any, Flaw) {
+func (c Caster) reencode(v any) (any, Flaw) {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if e.Encode(v) != nil {
 		return nil, NotJSON
 	}
-	return strings.TrimSuffix(b.String(), "\n"), Sound
+	text := strings.TrimSuffix(b.String(), "\n")
+	return result(text, CheckDocument(text, c.Type.Shape))
 }
 
 // nested casts the members of a list or struct.

@@ -38,7 +38,7 @@ func (c Caster) Value(v any) (any, Flaw) {
 	case []any, map[string]any:
 		switch c.Type.Kind {
 		case datatype.JSON:
-			return reencode(v)
+			return c.reencode(v)
 		case datatype.List, datatype.Struct:
 			return c.nested(v, Caster.Value)
 		default: // no cast

@@ -33,6 +33,7 @@
 //     instant lies in the years 1 to 9999 of UTC.
 //   - uuid: 8-4-4-4-12 hexadecimal digits in any case, kept in lower case.
 //   - json: one JSON document (RFC 8259) whose escapes are characters other than NUL.
+//     With a shape, only an object or only an array.
 //   - bytes: \x and an even number of hexadecimal digits.
 //   - list, struct: a JSON array or object whose values follow these rules; a
 //     missing member is null, an unknown one is refused.

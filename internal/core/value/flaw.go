@@ -23,6 +23,8 @@ const (
 	NotMidnight
 	NotUUID
 	NotJSON
+	NotObject
+	NotArray
 	NotBytes
 	NotUTF8
 	HasNUL
@@ -53,6 +55,8 @@ var flawWords = [flaws]string{
 	NotMidnight:  "is not a midnight, so it is not a date",
 	NotUUID:      "is not a UUID",
 	NotJSON:      "is not a JSON document",
+	NotObject:    "is not a JSON object",
+	NotArray:     "is not a JSON array",
 	NotBytes:     `is not \x with hexadecimal digits`,
 	NotUTF8:      "is not UTF-8 text",
 	HasNUL:       "contains the character NUL",

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/tidemill/tidemill/internal/core/datatype"
 )
 
 // CheckText reports whether the text can be a string of at most length
@@ -80,6 +82,21 @@ func CheckJSON(text string) Flaw {
 			rest = rest[6:]
 		}
 	}
+}
+
+// CheckDocument is CheckJSON of a document that has to have a shape.
+func CheckDocument(text string, shape datatype.Shape) Flaw {
+	f := CheckJSON(text)
+	if f != Sound || shape == datatype.AnyShape {
+		return f
+	}
+	switch open := strings.TrimLeft(text, " \t\r\n")[0]; {
+	case shape == datatype.ObjectShape && open != '{':
+		return NotObject
+	case shape == datatype.ArrayShape && open != '[':
+		return NotArray
+	}
+	return Sound
 }
 
 // hexUnit reads the four hexadecimal digits of an escape in valid JSON.

@@ -58,6 +58,8 @@ func (l *load) Commit(ctx context.Context, m commit.Manifest) (receipt commit.Re
 		return commit.Receipt{}, err
 	}
 	failpoint.Hit(failpoint.AfterCommit)
+	// The rows are published, whatever becomes of what others left: tomorrow it is tried again.
+	_ = l.store.sweepDaily(l.table.Table)
 	return receipt, nil
 }
 
@@ -155,6 +157,12 @@ func (l *load) next(ctx context.Context, now manifest, line commit.TableCommit, 
 	at := time.Now().UTC()
 	if at.Before(now.At) { // whatever the clock does
 		at = now.At
+	}
+	if now.Swept.IsZero() {
+		next.Swept = at
+	}
+	if err := l.store.leave(t.Table, now, &next, at); err != nil {
+		return now, err
 	}
 	next.Receipt = &commit.Receipt{Key: l.spec.Key, Fence: l.spec.Fence, CommittedAt: at, Tables: []commit.TableCommit{line}, Completion: done}
 	next.Keys = maps.Clone(now.Keys)

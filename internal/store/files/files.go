@@ -6,7 +6,8 @@
 // files are the table; its number is _seq. It also carries fences and receipts,
 // so that one linear history of manifests decides every race: whoever loses a
 // number reads again and tries the next. Readers that glob past the manifest are
-// outside the promise.
+// outside the promise. Files that the table no longer needs are listed in the
+// manifest, and removed a day later: see sweep.go.
 //
 // Every path stays below the store's folder.
 package files
@@ -21,6 +22,9 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/fault"
@@ -161,6 +165,7 @@ type opened struct {
 	text    bool
 	own     bool // a file of a table: it may have fewer and narrower columns than the table
 	batches format.Batches
+	bears   *arrow.Schema // with the name of the file
 }
 
 func (s *Store) openOne(ctx context.Context, name string, r store.Request) (*opened, error) {
@@ -219,13 +224,29 @@ func (o *opened) copyTo(ctx context.Context, schema datatype.Schema, yield func(
 			yield(nil, err)
 			return false
 		}
-		more := yield(batch, nil)
+		named := o.named(batch)
 		if aligned != nil {
 			batch.Release()
 		}
+		more := yield(named, nil)
+		named.Release()
 		if !more {
 			return false
 		}
 	}
 	return true
+}
+
+// named returns the batch with the name of its file where the rows do not bear
+// it, for messages; the caller releases it.
+func (o *opened) named(batch recordBatch) recordBatch {
+	if o.text || o.own {
+		batch.Retain()
+		return batch
+	}
+	if o.bears == nil {
+		metadata := arrow.NewMetadata([]string{datatype.Origin}, []string{o.name})
+		o.bears = arrow.NewSchema(batch.Schema().Fields(), &metadata)
+	}
+	return array.NewRecordBatch(o.bears, batch.Columns(), batch.NumRows())
 }

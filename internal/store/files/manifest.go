@@ -30,6 +30,8 @@ type manifest struct {
 	Schema     datatype.Schema     `json:"schema"`
 	Files      []dataFile          `json:"files"`
 	Quarantine []dataFile          `json:"quarantine,omitempty"`
+	Left       []leftFile          `json:"left,omitempty"` // files that no manifest may name any more
+	Swept      time.Time           `json:"swept,omitzero"` // when such files were removed last
 	Keys       map[string]keyState `json:"keys"`
 	Receipt    *commit.Receipt     `json:"receipt,omitempty"` // of the commit that made this manifest
 }
