@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/backup"
@@ -122,8 +121,8 @@ type Restored struct {
 
 // Restore puts a backup in place of an installation that is not there: into the
 // project's own folder, or, for the ledger, into an empty PostgreSQL database. It
-// refuses a folder in which something lives. Killed in the middle it leaves
-// nothing that a server would take for an installation, and can be begun again.
+// refuses a folder in which something lives. The ledger comes last: killed before
+// that, it leaves no installation, and can be begun again.
 func Restore(ctx context.Context, l Layout, location, dir, version string, tell func(backup.Progress)) (out Restored, err error) {
 	m, err := backup.Open(dir)
 	if err != nil {
@@ -138,41 +137,70 @@ func Restore(ctx context.Context, l Layout, location, dir, version string, tell 
 	if err != nil {
 		return out, err
 	}
-	staged := filepath.Join(l.Home, "restoring")
-	if err := os.RemoveAll(staged); err != nil {
-		return out, fault.New(fault.Unavailable, "remove an unfinished restore: %w", err)
-	}
+	staged := l.restoring()
 	all := func(name string) (string, bool) { return filepath.Join(staged, filepath.FromSlash(name)), true }
 	if err := backup.Place(ctx, dir, m, all, tell); err != nil {
 		return out, errors.Join(err, os.RemoveAll(staged))
 	}
 	tell(backup.Progress{Step: "ledger"})
 	out = Restored{Backup: dir, Created: m.Created, Installation: m.Installation, Files: len(m.Files), Bytes: m.Bytes()}
-	if out.Lost, err = reopen(ctx, staged, location, m); err != nil {
+	ledgerFile := filepath.Join(staged, backup.LedgerName)
+	if out.Lost, err = reopen(ctx, staged, m); err != nil {
 		return out, errors.Join(err, os.RemoveAll(staged))
 	}
-	return out, l.settle(staged, location, places)
+	for _, p := range places {
+		if err := p.settle(staged); err != nil {
+			return out, err
+		}
+	}
+	if location != "" {
+		err = fill(ctx, ledgerFile, location)
+	} else {
+		err = place{backup.LedgerName, l.Ledger()}.settle(staged)
+	}
+	if err != nil {
+		return out, err
+	}
+	if err := os.RemoveAll(staged); err != nil {
+		return out, fault.New(fault.Unavailable, "tidy up: %w", err)
+	}
+	return out, nil
 }
+
+// restoring holds what is being put back, until it is in its place.
+func (l Layout) restoring() string { return filepath.Join(l.Home, "restoring") }
 
 // place is something that a restore puts into the project.
 type place struct{ from, to string } // from: in the backup
 
-// vacant lists the places of a backup's contents, the ledger last: where it is,
-// there is an installation. It is a conflict if one of them is taken.
+// vacant lists the places of a backup's contents but for the ledger. It is a
+// conflict if one of them is taken, unless by a restore that did not come to its end.
 func (l Layout) vacant(m backup.Manifest) ([]place, error) {
 	var out []place
 	for _, w := range m.Warehouses {
 		out = append(out, place{w.File, l.resolve(w.Path)})
 	}
-	out = append(out, place{"artifacts", l.Artifacts()}, place{"logs", l.Logs()}, place{"bundles", l.Bundles()}, place{backup.LedgerName, l.Ledger()})
-	for _, p := range out {
-		taken, err := taken(p.to)
-		if err != nil {
-			return nil, fault.New(fault.Unavailable, "look at %s: %w", p.to, err)
+	out = append(out, place{"artifacts", l.Artifacts()}, place{"logs", l.Logs()}, place{"bundles", l.Bundles()})
+	unfinished, err := taken(l.restoring())
+	for _, p := range append([]place{{to: l.Ledger()}}, out...) {
+		var there bool
+		if err == nil {
+			there, err = taken(p.to)
 		}
-		if taken {
+		switch {
+		case err != nil:
+			return nil, fault.New(fault.Unavailable, "look at %s: %w", p.to, err)
+		case there && unfinished && p.from != "":
+			err = os.RemoveAll(p.to)
+		case there:
 			return nil, fault.New(fault.Conflict, "there is something at %s: a backup is restored where nothing is; move it away, or restore in a fresh copy of the project", p.to)
 		}
+	}
+	if err == nil {
+		err = os.RemoveAll(l.restoring())
+	}
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "remove an unfinished restore: %w", err)
 	}
 	return out, nil
 }
@@ -192,11 +220,10 @@ func taken(path string) (bool, error) {
 
 // reopen makes the restored ledger ready: it never gives an epoch below a fence
 // that its warehouses have seen.
-func reopen(ctx context.Context, staged, location string, m backup.Manifest) (lost int, err error) {
+func reopen(ctx context.Context, staged string, m backup.Manifest) (lost int, err error) {
 	var seen int64
 	for _, w := range m.Warehouses {
-		file := filepath.Join(staged, filepath.FromSlash(w.File))
-		kept, err := duckdb.Inspect(ctx, file)
+		kept, err := duckdb.Inspect(ctx, filepath.Join(staged, filepath.FromSlash(w.File)))
 		if err != nil {
 			return 0, fmt.Errorf("the warehouse %s: %w", w.Name, err)
 		}
@@ -207,44 +234,37 @@ func reopen(ctx context.Context, staged, location string, m backup.Manifest) (lo
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	if location == "" {
-		return l.Reopen(ctx, seen)
-	}
-	there, err := ledger.Open(ctx, location)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, there.Close()) }()
-	if used, err := there.Used(ctx); err != nil || used {
-		if err == nil {
-			err = fault.New(fault.Conflict, "the ledger's database is in use: a backup is restored into an empty one")
-		}
-		return 0, err
-	}
-	if err := there.Fill(ctx, l); err != nil {
-		return 0, err
-	}
-	return there.Reopen(ctx, seen)
+	return l.Reopen(ctx, seen)
 }
 
-// settle moves everything to its place.
-func (l Layout) settle(staged, location string, places []place) error {
-	for _, p := range places {
-		from := filepath.Join(staged, filepath.FromSlash(p.from))
-		if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) || p.from == backup.LedgerName && location != "" {
-			continue
-		}
-		_ = os.Remove(p.to) // an empty folder
-		err := os.MkdirAll(filepath.Dir(p.to), 0o700)
-		if err == nil {
-			err = os.Rename(from, p.to)
-		}
-		if err != nil {
-			return fault.New(fault.Unavailable, "restore %s: %w", strings.TrimPrefix(p.to, l.Project+"/"), err)
-		}
+// fill puts the ledger into a database that was never used.
+func fill(ctx context.Context, file, location string) (err error) {
+	from, err := ledger.Open(ctx, file)
+	if err != nil {
+		return err
 	}
-	if err := os.RemoveAll(staged); err != nil {
-		return fault.New(fault.Unavailable, "tidy up: %w", err)
+	defer func() { err = errors.Join(err, from.Close()) }()
+	to, err := ledger.Open(ctx, location)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	return to.Fill(ctx, from)
+}
+
+// settle moves something to its place.
+func (p place) settle(staged string) error {
+	from := filepath.Join(staged, filepath.FromSlash(p.from))
+	if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
+		return nil // an installation without logs, say
+	}
+	_ = os.Remove(p.to) // an empty folder
+	err := os.MkdirAll(filepath.Dir(p.to), 0o700)
+	if err == nil {
+		err = os.Rename(from, p.to)
+	}
+	if err != nil {
+		return fault.New(fault.Unavailable, "restore %s: %w", p.to, err)
 	}
 	return nil
 }

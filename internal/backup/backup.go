@@ -140,7 +140,7 @@ func Create(ctx context.Context, s Source, to string, tell func(Progress)) (m Ma
 			return m, fmt.Errorf("%s: %w", p.Name, err)
 		}
 	}
-	return m, w.finish(unfinished, to)
+	return m, w.finish(ctx, unfinished, to)
 }
 
 type writer struct {
@@ -226,12 +226,12 @@ func (w *writer) copy(ctx context.Context, root *os.Root, name, as string) (int6
 }
 
 // finish writes the manifest, and gives the folder its name.
-func (w *writer) finish(unfinished, to string) error {
+func (w *writer) finish(ctx context.Context, unfinished, to string) error {
 	text, err := json.MarshalIndent(w.manifest, "", " ")
 	if err != nil {
 		return fault.New(fault.Internal, "the manifest: %w", err)
 	}
-	if _, err := save(context.Background(), strings.NewReader(string(text)+"\n"), filepath.Join(w.dir, ManifestName)); err != nil {
+	if _, err := save(ctx, strings.NewReader(string(text)+"\n"), filepath.Join(w.dir, ManifestName)); err != nil {
 		return err
 	}
 	if err := os.Rename(unfinished, to); err != nil {

@@ -85,7 +85,7 @@ type Receipts struct {
 type Path struct {
 	Bundle string `json:"bundle"`
 	Store  string `json:"store,omitempty"` // empty: the warehouse
-	Path   string `json:"path"` // absolute
+	Path   string `json:"path"`            // absolute
 }
 
 // Table asks for the digest of a table.

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/ledger/engine"
@@ -11,39 +12,34 @@ import (
 // database it lies in. Work goes on meanwhile.
 func (l *Ledger) Copy(ctx context.Context, path string) error {
 	if l.engine.Goose == engine.SQLite.Goose {
-		if err := engine.Snapshot(ctx, l.reader, path); err != nil {
-			return fault.New(fault.Unavailable, "copy the ledger: %w", err)
-		}
-		return nil
+		return broken("copy", engine.Snapshot(ctx, l.reader, path))
 	}
 	file, err := Open(ctx, path)
 	if err != nil {
 		return err
 	}
-	err = engine.Transfer(ctx, file.reader, l.reader, file.writer, engine.SQLite)
-	if e := file.Close(); err == nil {
-		err = e
+	return broken("copy", errors.Join(engine.Transfer(ctx, file.reader, l.reader, file.writer, engine.SQLite), file.Close()))
+}
+
+// Fill puts what a SQLite ledger holds into this one, in which nothing ever ran.
+func (l *Ledger) Fill(ctx context.Context, from *Ledger) error {
+	var used int
+	err := l.reader.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM run LIMIT 1) AS r`).Scan(&used)
+	if err == nil && used > 0 {
+		return fault.New(fault.Conflict, "the ledger's database is in use: a ledger is put back into an empty one")
 	}
 	if err != nil {
-		return fault.New(fault.Unavailable, "copy the ledger: %w", err)
-	}
-	return nil
-}
-
-// Fill puts what a SQLite ledger holds in place of all that this one holds.
-func (l *Ledger) Fill(ctx context.Context, from *Ledger) error {
-	if err := engine.Transfer(ctx, from.reader, from.reader, l.writer, l.engine); err != nil {
-		return fault.New(fault.Unavailable, "fill the ledger: %w", err)
+		return broken("fill", err)
 	}
 	l.install = from.install
-	return nil
+	return broken("fill", engine.Transfer(ctx, from.reader, from.writer, l.writer, l.engine))
 }
 
-// Used reports whether a run was ever made.
-func (l *Ledger) Used(ctx context.Context) (bool, error) {
-	var n int
-	err := l.reader.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM run LIMIT 1) AS r`).Scan(&n)
-	return n > 0, err
+func broken(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "%s the ledger: %w", what, err)
 }
 
 // Reopen makes a ledger that was put back from a backup ready for work: no epoch
@@ -52,25 +48,14 @@ func (l *Ledger) Used(ctx context.Context) (bool, error) {
 // attempts were.
 func (l *Ledger) Reopen(ctx context.Context, seen int64) (lost int, err error) {
 	err = l.write(ctx, func(tx *Tx) error {
-		if _, err := tx.next("epoch"); err != nil {
-			return err
-		}
+		_, err := tx.next("epoch")
 		tx.counters["epoch"] = max(tx.counters["epoch"], seen)
-		return nil
+		return err
 	})
-	if err != nil {
-		return 0, err
-	}
-	open, err := l.OpenSessions(ctx)
-	if err != nil {
-		return 0, err
-	}
+	open, e := l.OpenSessions(ctx)
 	for _, s := range open {
-		n, err := l.EndSession(ctx, s.ID, "the installation was restored from a backup", false)
-		if err != nil {
-			return lost, err
-		}
-		lost += n
+		n, e := l.EndSession(ctx, s.ID, "the installation was restored from a backup", false)
+		lost, err = lost+n, errors.Join(err, e)
 	}
-	return lost, nil
+	return lost, errors.Join(err, e)
 }
