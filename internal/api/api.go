@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/backup"
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/run"
@@ -200,6 +201,19 @@ type Reason struct {
 	Text  string    `json:"text"`
 	Since time.Time `json:"since,omitzero"`
 	Next  string    `json:"next,omitempty"` // what to do, or when it goes on by itself
+}
+
+// BackupRequest asks for a copy of the installation.
+type BackupRequest struct {
+	Path string `json:"path"` // absolute; nothing may be there
+}
+
+// BackupLine is one line of the answer: how far it is, and at the end what was
+// written, or why it was not.
+type BackupLine struct {
+	Progress *backup.Progress `json:"progress,omitempty"`
+	Manifest *backup.Manifest `json:"manifest,omitempty"`
+	Error    *Error           `json:"error,omitempty"`
 }
 
 // Model is a model version.

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/backup"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/run"
@@ -246,6 +247,32 @@ func (c *Client) Door(ctx context.Context, path string, in any) (io.ReadCloser, 
 // VerifyHistory holds the history and the stores' receipts against the invariants.
 func (c *Client) VerifyHistory(ctx context.Context) (out []history.Finding, err error) {
 	return out, c.call(ctx, http.MethodGet, "/api/v1/verify-history", nil, &out)
+}
+
+// Backup copies the installation to a folder of the server's machine.
+func (c *Client) Backup(ctx context.Context, to string, tell func(backup.Progress)) (backup.Manifest, error) {
+	b, err := json.Marshal(BackupRequest{Path: to})
+	if err != nil {
+		return backup.Manifest{}, fault.New(fault.Internal, "backup: %w", err)
+	}
+	body, err := c.Do(ctx, http.MethodPost, "/api/v1/backups", bytes.NewReader(b))
+	if err != nil {
+		return backup.Manifest{}, err
+	}
+	defer func() { _ = body.Close() }()
+	for lines := json.NewDecoder(body); ; {
+		var line BackupLine
+		switch err := lines.Decode(&line); {
+		case err != nil:
+			return backup.Manifest{}, fault.New(fault.Unavailable, "the server went away while it made the backup, and what it wrote is no backup: %w", err)
+		case line.Progress != nil:
+			tell(*line.Progress)
+		case line.Error != nil:
+			return backup.Manifest{}, fault.New(line.Error.Kind, "%s", line.Error.Error)
+		case line.Manifest != nil:
+			return *line.Manifest, nil
+		}
+	}
 }
 
 // Prune takes what ended before a time out of the history, or only counts it.

@@ -197,7 +197,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) serve(ctx context.Context) error {
 	h := &httpd.Server{
 		Environment: s.options.Environment, Ledger: s.ledger, Dispatcher: s.dispatcher, Logs: s.logs, Artifacts: s.artifacts,
-		Catalog: s, Bundles: s.bundles, Plan: s.alertPlan, Status: s.status, Door: s.door, Stop: s.Stop, Guest: s.guests.come, Log: s.options.Log,
+		Catalog: s, Bundles: s.bundles, Plan: s.alertPlan, Status: s.status, Door: s.door, Backup: s.backup, Stop: s.Stop, Guest: s.guests.come, Log: s.options.Log,
 	}
 	server := &http.Server{Handler: s.listening(h.Handler()), ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 	return httpd.Serve(ctx, server, func() error {

@@ -75,6 +75,7 @@ type grammar struct {
 	Alert      alertCommand      `cmd:"" help:"Test alerts."`
 	Verify     verifyCommand     `cmd:"" name:"verify-history" help:"Hold the history against the invariants."`
 	Prune      pruneCommand      `cmd:"" help:"Take old runs and resolved incidents out of the history."`
+	Backup     backupCommand     `cmd:"" help:"Copy the whole installation, look at a copy, and put one back."`
 	SDK        sdkCommand        `cmd:"" name:"sdk" help:"The Python SDK."`
 	Doctor     doctorCommand     `cmd:"" help:"Look at this machine and this project's state."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`

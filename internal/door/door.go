@@ -81,10 +81,11 @@ type Receipts struct {
 	Keys   []commit.Key `json:"keys"`
 }
 
-// Path asks for a copy of the warehouse.
+// Path asks for a copy of the warehouse, or of another store of its kind.
 type Path struct {
 	Bundle string `json:"bundle"`
-	Path   string `json:"path"` // absolute
+	Store  string `json:"store,omitempty"` // empty: the warehouse
+	Path   string `json:"path"`            // absolute
 }
 
 // Table asks for the digest of a table.
@@ -139,7 +140,7 @@ func (d *Door) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/query", d.query)
 	mux.HandleFunc("POST /v1/snapshot", take(func(ctx context.Context, in Path) (struct{}, error) {
-		s, _, err := d.open(ctx, in.Bundle, "")
+		s, _, err := d.open(ctx, in.Bundle, in.Store)
 		if err != nil {
 			return struct{}{}, err
 		}

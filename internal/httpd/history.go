@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/backup"
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/problem"
@@ -26,6 +28,32 @@ func (s *Server) historyRoutes(mux *http.ServeMux) {
 	}))
 	mux.HandleFunc("POST /api/v1/prune", handle(s.prune))
 	mux.HandleFunc("POST /api/v1/replays", take(s.replay))
+	mux.HandleFunc("POST /api/v1/backups", s.backup)
+}
+
+// backup copies the installation, and tells line by line how far it is.
+func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
+	var in api.BackupRequest
+	if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxBody)).Decode(&in); err != nil {
+		refuse(w, fault.New(fault.Invalid, "body of %s: %w", r.URL.Path, err))
+		return
+	}
+	if !filepath.IsAbs(in.Path) {
+		refuse(w, fault.New(fault.Invalid, "the folder of a backup is an absolute path, not %q", in.Path))
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	lines, control := json.NewEncoder(w), http.NewResponseController(w)
+	say := func(line api.BackupLine) {
+		_ = lines.Encode(line) // who went away cancels the request
+		_ = control.Flush()
+	}
+	m, err := s.Backup(r.Context(), in.Path, func(p backup.Progress) { say(api.BackupLine{Progress: &p}) })
+	if err != nil {
+		say(api.BackupLine{Error: &api.Error{Error: err.Error(), Kind: fault.KindOf(err)}})
+		return
+	}
+	say(api.BackupLine{Manifest: &m})
 }
 
 // prune takes what ended before a time out of the history, or only counts it.
@@ -51,15 +79,14 @@ func (s *Server) verifyHistory(ctx context.Context, _ *http.Request) ([]history.
 	if err != nil {
 		return nil, err
 	}
-	stores := history.Finding{Invariant: "I7", Statement: "every receipt of the history lies in its store, word for word where it matters"}
-	byStore := map[string][]commit.Receipt{}
+	stores, names := history.StoreFinding(), map[string]bool{}
 	for _, r := range receipts {
-		if len(r.Tables) > 0 && r.Tables[0].Seq > 0 {
-			byStore[r.Tables[0].Table.Store] = append(byStore[r.Tables[0].Table.Store], r)
+		if len(r.Tables) > 0 {
+			names[r.Tables[0].Table.Store] = true
 		}
 	}
-	for name, list := range byStore {
-		if err := s.verifyStore(ctx, name, list, &stores); err != nil {
+	for name := range names {
+		if err := s.verifyStore(ctx, name, history.OfStore(receipts, name), &stores); err != nil {
 			return nil, err
 		}
 	}
@@ -83,22 +110,7 @@ func (s *Server) verifyStore(ctx context.Context, name string, list []commit.Rec
 		for _, r := range found {
 			there[r.Key.String()] = r
 		}
-		for _, r := range list[:n] {
-			f.Checked++
-			other, ok := there[r.Key.String()]
-			switch {
-			case !ok:
-				f.Add("the store %s lost the receipt of %s", name, r.Key)
-			case other.Fence != r.Fence || len(other.Tables) != len(r.Tables):
-				f.Add("the receipt of %s is of fence %d in the history and of %d in the store %s", r.Key, r.Fence, other.Fence, name)
-			default:
-				for i := range r.Tables {
-					if r.Tables[i].Seq != other.Tables[i].Seq || r.Tables[i].Evidence.Staged != other.Tables[i].Evidence.Staged {
-						f.Add("the receipt of %s differs from the store's for %s", r.Key, r.Tables[i].Table)
-					}
-				}
-			}
-		}
+		history.CompareReceipts(f, name, list[:n], there)
 		list = list[n:]
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/backup"
 	"github.com/tidemill/tidemill/internal/blob"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/problem"
@@ -53,6 +54,7 @@ type Server struct {
 	Plan        func() notify.Plan // channels and routes of the live project
 	Status      func() api.Status
 	Door        func() http.RoundTripper // to the home worker; nil: it is not there
+	Backup      func(ctx context.Context, to string, tell func(backup.Progress)) (backup.Manifest, error)
 	Stop        func(drain bool)
 	Guest       func() (leave func(), welcome bool) // a command begins to use the server
 	Log         *slog.Logger

@@ -173,6 +173,42 @@ func Receipts(ctx context.Context, l *ledger.Ledger, environment string) ([]comm
 	return out, err
 }
 
+// StoreFinding is the verdict on the stores, before any of them was looked at.
+func StoreFinding() Finding {
+	return Finding{Invariant: "I7", Statement: "every receipt of the history lies in its store, word for word where it matters"}
+}
+
+// OfStore returns the receipts of loads into a store.
+func OfStore(receipts []commit.Receipt, store string) []commit.Receipt {
+	var out []commit.Receipt
+	for _, r := range receipts {
+		if len(r.Tables) > 0 && r.Tables[0].Seq > 0 && r.Tables[0].Table.Store == store {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// CompareReceipts holds receipts of the history against those that a store has, by key.
+func CompareReceipts(f *Finding, store string, list []commit.Receipt, there map[string]commit.Receipt) {
+	for _, r := range list {
+		f.Checked++
+		other, ok := there[r.Key.String()]
+		switch {
+		case !ok:
+			f.Add("the store %s lost the receipt of %s", store, r.Key)
+		case other.Fence != r.Fence || len(other.Tables) != len(r.Tables):
+			f.Add("the receipt of %s is of fence %d in the history and of %d in the store %s", r.Key, r.Fence, other.Fence, store)
+		default:
+			for i := range r.Tables {
+				if r.Tables[i].Seq != other.Tables[i].Seq || r.Tables[i].Evidence.Staged != other.Tables[i].Evidence.Staged {
+					f.Add("the receipt of %s differs from the store's for %s", r.Key, r.Tables[i].Table)
+				}
+			}
+		}
+	}
+}
+
 func verifyAlerts(ctx context.Context, l *ledger.Ledger, environment string, f *Finding) error {
 	return l.Each(ctx, `SELECT i.incident, i.state,
 			(SELECT count(*) FROM outbox o WHERE o.incident = i.incident AND o.action = 'firing' AND o.channel = ''),
