@@ -116,6 +116,11 @@ func (s *Store) copyTo(ctx context.Context, path, name string) error {
 		return err
 	}
 	_, err = q.exec(ctx, "COPY FROM DATABASE "+warehouse+" TO "+name)
+	if err == nil {
+		// Detached, the file is closed when the last transaction that saw it has ended:
+		// what is written by then must be all.
+		_, err = q.exec(ctx, "CHECKPOINT "+name)
+	}
 	if _, detached := q.exec(context.WithoutCancel(ctx), "DETACH "+name); err == nil {
 		err = detached
 	}
