@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/core/datatype"
 	"github.com/tidemill/tidemill/internal/core/dialect"
@@ -117,12 +118,33 @@ func (s *Store) copyTo(ctx context.Context, path, name string) error {
 	}
 	_, err = q.exec(ctx, "COPY FROM DATABASE "+warehouse+" TO "+name)
 	if err == nil {
-		// Detached, the file is closed when the last transaction that saw it has ended:
-		// what is written by then must be all.
-		_, err = q.exec(ctx, "CHECKPOINT "+name)
+		err = q.checkpoint(ctx, name)
 	}
 	if _, detached := q.exec(context.WithoutCancel(ctx), "DETACH "+name); err == nil {
 		err = detached
 	}
 	return err
+}
+
+// How long a snapshot waits for transactions that look at all databases at once.
+const (
+	checkpointPatience = 2 * time.Minute
+	checkpointPause    = 20 * time.Millisecond
+)
+
+// checkpoint writes all of an attached file into it. Detached, a file is closed
+// only when the last transaction that saw it has ended, and such a transaction, of
+// a load that looked which tables there are, stands in the way here too.
+func (q *session) checkpoint(ctx context.Context, name string) error {
+	for begun := time.Now(); ; {
+		_, err := q.exec(ctx, "CHECKPOINT "+name)
+		if !isConflict(err) || time.Since(begun) > checkpointPatience {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(checkpointPause):
+		}
+	}
 }

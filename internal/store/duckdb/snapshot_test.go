@@ -26,6 +26,21 @@ func TestASnapshotIsWholeWhenItIsThere(t *testing.T) {
 	}
 	stop := make(chan struct{})
 	var busy sync.WaitGroup
+	busy.Go(func() { // loads, whose transactions look which tables there are
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			this := spec(project.ModeAppend)
+			this.Table.Name = "others"
+			if _, err := fill(t, s, fmt.Sprint("other", n), this, true, oneRow); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
 	for range 3 { // readers whose transactions begin and end around the copies
 		busy.Go(func() {
 			for {
@@ -39,7 +54,11 @@ func TestASnapshotIsWholeWhenItIsThere(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				for range batches { //nolint:revive // read to its end
+				for _, err := range batches {
+					if err != nil {
+						t.Error(err)
+						return
+					}
 				}
 			}
 		})
@@ -59,7 +78,7 @@ func TestASnapshotIsWholeWhenItIsThere(t *testing.T) {
 			t.Fatal(err)
 		}
 		sums[path] = sum(path)
-		if kept, err := duckdb.Inspect(t.Context(), path); err != nil || len(kept.Receipts) != 1 {
+		if kept, err := duckdb.Inspect(t.Context(), path); err != nil || len(kept.Receipts) == 0 {
 			t.Errorf("snapshot %d: %d receipts, %v", n, len(kept.Receipts), err)
 		}
 	}
