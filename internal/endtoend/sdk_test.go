@@ -128,7 +128,7 @@ func TestMillionsOfRowsOfAScriptLeaveTheWorkerSmall(t *testing.T) {
 	defer f.down(server)
 	f.must("run", "bulk", "--task", "many", "--window", "2024-01-01")
 	f.want("SELECT count(*), sum(n) FROM bulk.many", "3000000,4499998500000")
-	if peak := peak(t, f.rows("SELECT pid FROM bulk.worker")[0]); peak > 800<<20 {
+	if peak := peak(t, f.rows("SELECT pid FROM bulk.worker")[0]); peak > 1000<<20 { // held whole, the rows alone would need more
 		t.Errorf("the worker had %d MiB at its peak", peak>>20)
 	}
 	_, talk, code := f.try("run", "bulk", "--task", "broken", "--window", "2024-01-01")
