@@ -522,3 +522,17 @@ func TestAReaderSeesEveryChangeAndNothingElse(t *testing.T) {
 	}
 	next(true)
 }
+
+func TestQueueAllIsAnOverlapThatMayBeWritten(t *testing.T) {
+	t.Parallel()
+	r := sound(t, base+`
+-- pipelines/a/pipeline.yaml --
+schedule: "@daily"
+overlap: queue_all
+-- pipelines/a/x.yaml --
+command: [true]
+`, "")
+	if got := r.Project.Pipelines[0].Overlap; got != project.OverlapQueueAll {
+		t.Errorf("overlap is %q", got)
+	}
+}

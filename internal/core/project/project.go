@@ -196,10 +196,11 @@ type Overlap string
 
 // The policies.
 const (
-	OverlapQueue  Overlap = "queue"
-	OverlapSkip   Overlap = "skip"
-	OverlapCancel Overlap = "cancel"
-	OverlapAllow  Overlap = "allow"
+	OverlapQueue    Overlap = "queue"
+	OverlapQueueAll Overlap = "queue_all" // the same
+	OverlapSkip     Overlap = "skip"
+	OverlapCancel   Overlap = "cancel"
+	OverlapAllow    Overlap = "allow"
 )
 
 // Param is a declared parameter. Its default's JSON type is its type.

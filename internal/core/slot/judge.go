@@ -136,7 +136,7 @@ func (w *planner) overlap(s Slot) {
 			}
 			w.Running[i].Cancelling = true
 		}
-	case OverlapQueue, OverlapAllow:
+	case OverlapQueue, OverlapQueueAll, OverlapAllow:
 	}
 	w.queue(s)
 }

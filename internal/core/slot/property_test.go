@@ -55,7 +55,7 @@ func anyPolicy(t *rapid.T) slot.Policy {
 	return slot.Policy{
 		Missed:   rapid.SampledFrom([]slot.MissedPolicy{"", slot.MissedAll, slot.MissedLatest, slot.MissedMerge, slot.MissedNone}).Draw(t, "missed"),
 		LookBack: rapid.SampledFrom([]time.Duration{0, time.Hour, 3 * 24 * time.Hour}).Draw(t, "look-back"),
-		Overlap:  rapid.SampledFrom([]slot.OverlapPolicy{"", slot.OverlapSkip, slot.OverlapQueue, slot.OverlapCancel, slot.OverlapAllow}).Draw(t, "overlap"),
+		Overlap:  rapid.SampledFrom([]slot.OverlapPolicy{"", slot.OverlapSkip, slot.OverlapQueue, slot.OverlapQueueAll, slot.OverlapCancel, slot.OverlapAllow}).Draw(t, "overlap"),
 	}
 }
 

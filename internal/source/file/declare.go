@@ -43,7 +43,7 @@ type Defaults struct {
 	TaskDefaults
 	Owner    form.Text     `key:"owner" doc:"Who answers for a pipeline."`
 	Missed   Missed        `key:"missed" doc:"What becomes of slots that could not start when due."`
-	Overlap  form.Text     `key:"overlap" one_of:"queue,skip,cancel,allow" default:"queue" doc:"What happens when a run is due while another one of the pipeline goes on."`
+	Overlap  form.Text     `key:"overlap" one_of:"queue,queue_all,skip,cancel,allow" default:"queue" doc:"What happens when a run is due while another one of the pipeline goes on."`
 	Deadline form.Duration `key:"deadline" doc:"How long after due a run may take before it is late."`
 }
 
@@ -91,7 +91,7 @@ type Pipeline struct {
 	Owner       form.Text           `key:"owner" doc:"Who answers for the pipeline."`
 	Schedule    Schedule            `key:"schedule" doc:"When the pipeline is due; without it people and programs start it."`
 	Missed      Missed              `key:"missed" doc:"What becomes of slots that could not start when due."`
-	Overlap     form.Text           `key:"overlap" one_of:"queue,skip,cancel,allow" default:"queue" doc:"What happens when a run is due while another one of the pipeline goes on."`
+	Overlap     form.Text           `key:"overlap" one_of:"queue,queue_all,skip,cancel,allow" default:"queue" doc:"What happens when a run is due while another one of the pipeline goes on."`
 	Deadline    form.Duration       `key:"deadline" doc:"How long after due a run may take before it is late."`
 	Params      []form.Named[Param] `key:"params" is:"name" doc:"Parameters of all tasks of the pipeline."`
 	Defaults    PipelineDefaults    `key:"defaults" doc:"Settings of tasks that say nothing themselves."`
