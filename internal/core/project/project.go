@@ -157,6 +157,7 @@ type Schedule struct {
 	Calendar string         `json:"calendar,omitempty"` // of business days; empty: every day is one
 	Rule     calendar.Rule  `json:"rule,omitempty"`     // for due times on days off
 	Days     *calendar.Days `json:"-"`                  // of Calendar, to compute with
+	Spread   time.Duration  `json:"spread,omitempty"`   // bound of how long after due runs start; shorter than from one due time to the next
 	Place    problem.Place  `json:"place,omitzero"`
 }
 

@@ -153,7 +153,8 @@ type Pipeline struct {
 	Timetable calendar.Timetable
 	Policy    Policy
 	Paused    bool
-	Hold      string // why nothing may start, for people; empty when it may
+	Hold      string        // why nothing may start, for people; empty when it may
+	Delay     time.Duration // how long after due its slots start: see Spread
 
 	Known     string          // Decision.Known of the last decision; empty at first sight
 	Seen      time.Time       // due times up to here have been dealt with
