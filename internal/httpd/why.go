@@ -29,7 +29,7 @@ func (s *Server) why(ctx context.Context, what string) (api.Why, error) {
 	case what == "":
 		return api.Why{}, fault.New(fault.Invalid, "why what? %w", errNoSuchThing)
 	case isSlot:
-		return s.whySlot(ctx, pipeline, due)
+		return s.whySlot(ctx, p, pipeline, due)
 	case hasPipeline(p, head) || len(s.broken(head)) > 0:
 		if task == "" || !hasPipeline(p, head) {
 			return s.whyPipeline(ctx, p, head)
@@ -79,6 +79,15 @@ func hasPipeline(p *project.Project, name string) bool {
 	}
 	_, ok := p.Pipeline(name)
 	return ok
+}
+
+// spread is how long after due the slots of a pipeline start.
+func spread(p *project.Project, name string) time.Duration {
+	if !hasPipeline(p, name) {
+		return 0
+	}
+	pl, _ := p.Pipeline(name)
+	return slot.Spread(name, pl.Schedule.Spread)
 }
 
 // zone is the project's: moments and windows are said in it.
@@ -258,7 +267,7 @@ func (s *Server) whyPipeline(ctx context.Context, p *project.Project, name strin
 		return api.Why{}, err
 	}
 	if len(slots) == 1 && slots[0].State == slot.Expected {
-		reasons = append(reasons, why.NotDue(slots[0].Due, slots[0].Window, zone(p)))
+		reasons = append(reasons, why.NotDue(slots[0].Due, slots[0].Window, spread(p, name), zone(p)))
 	}
 	if hasPipeline(p, name) {
 		if pl, _ := p.Pipeline(name); !pl.Schedule.Scheduled() {
@@ -268,7 +277,7 @@ func (s *Server) whyPipeline(ctx context.Context, p *project.Project, name strin
 	return s.toWhy(what, reasons), nil
 }
 
-func (s *Server) whySlot(ctx context.Context, pipeline, due string) (api.Why, error) {
+func (s *Server) whySlot(ctx context.Context, p *project.Project, pipeline, due string) (api.Why, error) {
 	if err := s.pipeline(ctx, pipeline); err != nil {
 		return api.Why{}, err
 	}
@@ -285,9 +294,12 @@ func (s *Server) whySlot(ctx context.Context, pipeline, due string) (api.Why, er
 		if i.Due.Equal(at) || covers {
 			what := fmt.Sprintf("slot %s@%s", pipeline, due)
 			r := why.Reason{Text: i.String()}
-			if i.State == slot.Ran {
+			switch by := spread(p, pipeline); {
+			case i.State == slot.Ran:
 				r.Text = "became run " + i.Run
 				r.Next = "see: tidemill why " + i.Run
+			case i.State == slot.Expected && by > 0:
+				r.Next = why.Starts(i.Due, by, zone(p))
 			}
 			return s.toWhy(what, []why.Reason{r}), nil
 		}

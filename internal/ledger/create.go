@@ -51,12 +51,6 @@ type NewTask struct {
 	Waits    []Wait
 }
 
-// Wait is a part of time that a target (a table, or task:PIPELINE/TASK) must cover first.
-type Wait struct {
-	Target string
-	Window commit.Window
-}
-
 // CreateRun creates a run, and starts it unless it must wait its turn.
 func (l *Ledger) CreateRun(ctx context.Context, n NewRun) error {
 	return l.write(ctx, func(tx *Tx) error { return tx.createRun(n) })
@@ -240,7 +234,7 @@ func scanText(r *sql.Rows) (string, error) {
 
 // runEnded follows the end of a run: the next one's turn, and a backfill's end.
 func (tx *Tx) runEnded(h run.Header, state run.State) ([]Command, error) {
-	tx.note.Ended = append(tx.note.Ended, RunRef{h.Environment, h.ID})
+	tx.note.Ended = append(tx.note.Ended, RunRef{Environment: h.Environment, Run: h.ID})
 	tx.note.Slots = true // overlap policies wait for it
 	if err := tx.exec(`UPDATE pipeline SET wake_us = $3 WHERE environment = $1 AND pipeline = $2 AND bundle <> ''
 		AND EXISTS (SELECT 1 FROM slot WHERE environment = $1 AND pipeline = $2 AND state IN ('queued', 'blocked'))`,

@@ -24,6 +24,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/ledger/engine"
+	"github.com/tidemill/tidemill/internal/ledger/read"
 )
 
 //go:embed migrations/*.sql
@@ -44,13 +45,30 @@ type StopOrder struct {
 	Epoch   int64
 }
 
-// RunRef names a run.
-type RunRef struct{ Environment, Run string }
+// What is only read lies in ledger/read, and has these names for all others.
+type (
+	// RunRef names a run.
+	RunRef = read.RunRef
+	// RunFilter narrows a list of runs.
+	RunFilter = read.RunFilter
+	// RunInfo is a run as people ask for it.
+	RunInfo = read.RunInfo
+	// TaskInfo is a task of a run as people ask for it.
+	TaskInfo = read.TaskInfo
+	// AttemptInfo is one attempt as people ask for it.
+	AttemptInfo = read.AttemptInfo
+	// BackfillInfo is a backfill as people ask for it.
+	BackfillInfo = read.BackfillInfo
+	// Wait is a part of time that a target must cover first.
+	Wait = read.Wait
+)
 
 // Ledger is an open ledger. It is safe for concurrent use.
 type Ledger struct {
 	Now    func() time.Time // the wall clock; replaced only by tests of clock jumps
 	Notify func(Note)       // called after a commit; must not block
+
+	*read.Reader
 
 	engine  engine.Engine
 	writer  *sql.DB // one connection
@@ -78,7 +96,7 @@ func Open(ctx context.Context, location string) (*Ledger, error) {
 	}
 	l := &Ledger{
 		Now: time.Now, Notify: func(Note) {},
-		engine: kind, writer: writer, reader: reader, turn: make(chan struct{}, 1),
+		Reader: read.New(reader, kind), engine: kind, writer: writer, reader: reader, turn: make(chan struct{}, 1),
 		prepared: map[string]*sql.Stmt{},
 	}
 	if err := l.prepare(ctx); err != nil {
@@ -98,7 +116,7 @@ func Look(file string) (*Ledger, error) {
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "open the ledger: %w", err)
 	}
-	return &Ledger{engine: engine.SQLite, writer: writer, reader: reader}, nil
+	return &Ledger{Reader: read.New(reader, engine.SQLite), engine: engine.SQLite, writer: writer, reader: reader}, nil
 }
 
 func (l *Ledger) prepare(ctx context.Context) error {
@@ -149,14 +167,9 @@ func optionalUS(t time.Time) sql.NullInt64 {
 }
 
 // at is the time that the ledger stored.
-func at(us int64) time.Time { return time.UnixMicro(us).UTC() }
+func at(us int64) time.Time { return engine.At(us) }
 
-func optionalAt(us sql.NullInt64) time.Time {
-	if !us.Valid {
-		return time.Time{}
-	}
-	return at(us.Int64)
-}
+func optionalAt(us sql.NullInt64) time.Time { return engine.OptionalAt(us) }
 
 func flag(b bool) int {
 	if b {

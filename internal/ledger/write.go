@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/ledger/engine"
 )
 
 const (
@@ -263,17 +264,5 @@ func NewID(now time.Time) string {
 
 // scanAll reads every row of a query through scan and closes it.
 func scanAll[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) ([]T, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	var out []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, v)
-	}
-	return out, rows.Err()
+	return engine.All(rows, err, scan)
 }

@@ -93,7 +93,7 @@ func (s *Scheduler) decide(ctx context.Context, name string) error {
 	}
 	var failed error
 	d, err := s.Ledger.Decide(ctx, s.Environment, name, func(known slot.Pipeline, now time.Time) (slot.Decision, error) {
-		known.Timetable, known.Policy = timetable, policy(pl)
+		known.Timetable, known.Policy, known.Delay = timetable, policy(pl), slot.Spread(name, pl.Schedule.Spread)
 		return slot.Plan(known, now), nil
 	}, func(one slot.Slot) ledger.NewRun {
 		tasks, err := Tasks(p, pl, one.Window, one.Due, Choice{})

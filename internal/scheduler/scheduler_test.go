@@ -3,6 +3,7 @@ package scheduler_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/run"
+	"github.com/tidemill/tidemill/internal/core/slot"
 	"github.com/tidemill/tidemill/internal/ledger"
 	"github.com/tidemill/tidemill/internal/scheduler"
 )
@@ -250,6 +252,41 @@ func TestARunThatIsNotDoneByItsDeadlineIsLate(t *testing.T) {
 		w.work()
 		if got := w.incidents(); len(got) != 0 {
 			t.Errorf("still open after the run's end: %v", got)
+		}
+	})
+}
+
+func TestPipelinesThatAreDueTogetherStartOneAfterTheOther(t *testing.T) {
+	const bound = 10 * time.Minute
+	var all []project.Pipeline
+	for n := range 60 {
+		pl := daily(fmt.Sprintf("land_%02d", n), "0 6 * * *", project.Task{})
+		pl.Schedule.Spread = bound
+		all = append(all, pl)
+	}
+	all = append(all, daily("alone", "0 6 * * *", project.Task{}))
+	bubble(t, of(all...), func(t *testing.T, w *world) {
+		w.pass(6 * time.Hour)
+		w.want("alone", "01 06:00:00 for 31")
+		time.Sleep(bound)
+		synctest.Wait()
+		list, err := w.ledger.Runs(t.Context(), ledger.RunFilter{Environment: "base", Most: 100})
+		if err != nil || len(list) != len(all) {
+			t.Fatalf("%d runs, %v; want %d", len(list), err, len(all))
+		}
+		due, window := time.Date(2000, 1, 1, 6, 0, 0, 0, time.UTC), calendar.Window{Start: time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC), End: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)}
+		starts := map[time.Time]int{}
+		for _, r := range list {
+			if !r.Due.Equal(due) || r.Window != window {
+				t.Errorf("%s is due %s for %s", r.Pipeline, r.Due, r.Window)
+			}
+			if pl, _ := find(w.live, r.Pipeline); r.Created.Sub(due) != slot.Spread(r.Pipeline, pl.Schedule.Spread) {
+				t.Errorf("%s starts %s", r.Pipeline, r.Created)
+			}
+			starts[r.Created]++
+		}
+		if len(starts) < 50 {
+			t.Errorf("%d pipelines start at %d instants", len(all), len(starts))
 		}
 	})
 }

@@ -522,3 +522,48 @@ func TestAReaderSeesEveryChangeAndNothingElse(t *testing.T) {
 	}
 	next(true)
 }
+
+func TestQueueAllIsAnOverlapThatMayBeWritten(t *testing.T) {
+	t.Parallel()
+	r := sound(t, base+`
+-- pipelines/a/pipeline.yaml --
+schedule: "@daily"
+overlap: queue_all
+-- pipelines/a/x.yaml --
+command: [true]
+`, "")
+	if got := r.Project.Pipelines[0].Overlap; got != project.OverlapQueueAll {
+		t.Errorf("overlap is %q", got)
+	}
+}
+
+func TestASpreadIsTheSchedulesOwnOrTheProjectsAndNeverLongerThanFromDueToDue(t *testing.T) {
+	t.Parallel()
+	r := sound(t, base+`
+defaults: {spread: 30m}
+-- pipelines/a/pipeline.yaml --
+schedule: {cron: "0 6 * * *", spread: 5m}
+-- pipelines/a/x.yaml --
+command: [true]
+-- pipelines/b/pipeline.yaml --
+schedule: "@daily"
+-- pipelines/b/x.yaml --
+command: [true]
+-- pipelines/c/pipeline.yaml --
+schedule: {cron: "*/10 * * * *"}
+-- pipelines/c/x.yaml --
+command: [true]
+-- pipelines/d/pipeline.yaml --
+schedule: {every: 20m, spread: 0s}
+-- pipelines/d/x.yaml --
+command: [true]
+-- pipelines/e/x.yaml --
+command: [true]
+`, "")
+	want := map[string]time.Duration{"a": 5 * time.Minute, "b": 30 * time.Minute, "c": 10 * time.Minute, "d": 0, "e": 0}
+	for _, pl := range r.Project.Pipelines {
+		if pl.Schedule.Spread != want[pl.Name] {
+			t.Errorf("%s is spread within %s, want %s", pl.Name, pl.Schedule.Spread, want[pl.Name])
+		}
+	}
+}

@@ -19,7 +19,7 @@ func (v *version) buildSchedule(p *pipeline) {
 		s = over
 	}
 	var found problem.List
-	in := dates.Project{Timezone: v.zone, Zone: loadZone, Calendars: v.calendars}
+	in := dates.Project{Timezone: v.zone, Zone: loadZone, Calendars: v.calendars, Spread: v.top.Defaults.Spread}
 	p.out.Schedule, p.manual, found = in.Schedule(s)
 	p.calendar = s.Calendar.Name.V
 	v.fail([]string{p.name}, found...)

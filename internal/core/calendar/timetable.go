@@ -191,6 +191,27 @@ func (t Timetable) All(after time.Time) iter.Seq[Occurrence] {
 	}
 }
 
+// Shortest returns the shortest time between two due times that follow each
+// other, of the first 400 from 2001 on: they tell of each day of a year. It is zero
+// where nothing is ever due twice.
+func (t Timetable) Shortest() time.Duration {
+	var shortest time.Duration
+	if !t.Scheduled() {
+		return 0
+	}
+	last, ok := t.Schedule.Next(time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC))
+	for n := 0; ok && n < 400; n++ {
+		var next time.Time
+		if next, ok = t.Schedule.Next(last); ok {
+			if gap := next.Sub(last); shortest == 0 || gap < shortest {
+				shortest = gap
+			}
+			last = next
+		}
+	}
+	return shortest
+}
+
 // Boundary returns the first moment after another at which a window of the
 // schedule ends. Bounds are left aside: backfills may reach beyond them.
 func (t Timetable) Boundary(after time.Time) (time.Time, bool) {

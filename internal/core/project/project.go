@@ -157,6 +157,7 @@ type Schedule struct {
 	Calendar string         `json:"calendar,omitempty"` // of business days; empty: every day is one
 	Rule     calendar.Rule  `json:"rule,omitempty"`     // for due times on days off
 	Days     *calendar.Days `json:"-"`                  // of Calendar, to compute with
+	Spread   time.Duration  `json:"spread,omitempty"`   // bound of how long after due runs start; shorter than from one due time to the next
 	Place    problem.Place  `json:"place,omitzero"`
 }
 
@@ -196,10 +197,11 @@ type Overlap string
 
 // The policies.
 const (
-	OverlapQueue  Overlap = "queue"
-	OverlapSkip   Overlap = "skip"
-	OverlapCancel Overlap = "cancel"
-	OverlapAllow  Overlap = "allow"
+	OverlapQueue    Overlap = "queue"
+	OverlapQueueAll Overlap = "queue_all" // the same
+	OverlapSkip     Overlap = "skip"
+	OverlapCancel   Overlap = "cancel"
+	OverlapAllow    Overlap = "allow"
 )
 
 // Param is a declared parameter. Its default's JSON type is its type.

@@ -138,7 +138,11 @@ func (w *world) configure(t *testing.T, d *datadriven.TestData) {
 	}
 	must(timetable.Check())
 	must(policy.Validate())
-	w.pipeline.Timetable, w.pipeline.Policy = timetable, policy
+	w.pipeline.Timetable, w.pipeline.Policy, w.pipeline.Delay = timetable, policy, 0
+	if text := settings["delay"]; text != "" {
+		w.pipeline.Delay, err = calendar.ParseDuration(text)
+		must(err)
+	}
 }
 
 // store writes a decision down.

@@ -17,7 +17,7 @@ func (w *planner) judge(due []Slot) {
 		return
 	}
 	overdue := w.resume()
-	limit := w.now.Add(-Grace)
+	limit := w.begun.Add(-Grace)
 	timely := due
 	for len(timely) > 0 && firstDue(timely[0]).Before(limit) {
 		overdue, timely = append(overdue, timely[0]), timely[1:]
@@ -136,7 +136,7 @@ func (w *planner) overlap(s Slot) {
 			}
 			w.Running[i].Cancelling = true
 		}
-	case OverlapQueue, OverlapAllow:
+	case OverlapQueue, OverlapQueueAll, OverlapAllow:
 	}
 	w.queue(s)
 }

@@ -21,6 +21,9 @@ var ErrNotWaiting = errors.New("no such slot is expected or waiting")
 // else 1970. The error is ErrNoWindow.
 func ManualWindow(p Pipeline, now time.Time) (w calendar.Window, moves bool, err error) {
 	if p.Timetable.Scheduled() {
+		if f := p.Future; !f.Due.IsZero() && !f.Due.After(now) {
+			return f.Window, false, nil // complete, and its own run starts a little later
+		}
 		if !p.Newest.IsZero() {
 			return p.Newest, false, nil
 		}

@@ -16,7 +16,7 @@ func Plan(p Pipeline, now time.Time) Decision {
 	// The caller keeps its slices as they are.
 	p.Waiting, p.Running = slices.Clone(p.Waiting), slices.Clone(p.Running)
 	w := planner{
-		Pipeline: p, now: now.UTC(), current: p.Timetable.String(), fresh: p.Known == "",
+		Pipeline: p, now: now.UTC(), begun: now.UTC().Add(-p.Delay), current: p.Timetable.String(), fresh: p.Known == "",
 		stored: map[int64]Slot{}, written: map[int64]Slot{},
 	}
 	for _, s := range slices.Concat([]Slot{p.Future}, p.Waiting, p.Suspended) {
@@ -35,6 +35,7 @@ func Plan(p Pipeline, now time.Time) Decision {
 type planner struct {
 	Pipeline
 	now     time.Time
+	begun   time.Time      // what was due by then may have started by now
 	current string         // identity of today's timetable
 	fresh   bool           // nobody knew of the pipeline before
 	stored  map[int64]Slot // what the ledger has, by due time
@@ -131,7 +132,7 @@ func (w *planner) pass(s Slot) {
 func (w *planner) comeDue() []Slot {
 	var due []Slot
 	if !w.Future.Due.IsZero() {
-		if w.Future.Due.After(w.now) {
+		if w.Future.Due.After(w.begun) {
 			return nil
 		}
 		if w.tooOld(w.Future.Due) {
@@ -145,7 +146,7 @@ func (w *planner) comeDue() []Slot {
 	for {
 		next, ok := w.take()
 		switch {
-		case !ok || next.Due.After(w.now):
+		case !ok || next.Due.After(w.begun):
 			return due
 		case w.tooOld(next.Due):
 			w.foldOld(next)
@@ -161,7 +162,7 @@ func (w *planner) comeDue() []Slot {
 	}
 }
 
-func (w *planner) tooOld(due time.Time) bool { return due.Before(w.now.Add(-w.Policy.LookBack)) }
+func (w *planner) tooOld(due time.Time) bool { return due.Before(w.begun.Add(-w.Policy.LookBack)) }
 
 func (w *planner) tooOldReason() string {
 	return "older than the look-back of " + calendar.FormatDuration(w.Policy.LookBack)
@@ -169,7 +170,7 @@ func (w *planner) tooOldReason() string {
 
 // foldOld writes one missed record for next and all later due times beyond the look-back.
 func (w *planner) foldOld(next Slot) {
-	last, ok := w.Timetable.Latest(w.now.Add(-w.Policy.LookBack - 1))
+	last, ok := w.Timetable.Latest(w.begun.Add(-w.Policy.LookBack - 1))
 	if ok && last.Due.After(next.Due) && last.Window.End.After(next.Window.End) {
 		next.First, next.Due, next.Window.End = next.Due, last.Due, last.Window.End
 	}
@@ -182,7 +183,7 @@ func (w *planner) foldOld(next Slot) {
 
 // foldAllButNewest replaces a multitude of missed slots by one record and the newest slot.
 func (w *planner) foldAllButNewest(due []Slot) []Slot {
-	newest, ok := w.Timetable.Latest(w.now)
+	newest, ok := w.Timetable.Latest(w.begun)
 	if !ok || !newest.Due.After(w.Seen) {
 		return due
 	}
@@ -218,7 +219,7 @@ func (w *planner) expect() {
 		w.Future = next
 	}
 	w.write(w.Future)
-	w.wake = w.Future.Due
+	w.wake = w.Future.Due.Add(w.Delay)
 }
 
 // decision collects what was written, in order.

@@ -55,7 +55,7 @@ func anyPolicy(t *rapid.T) slot.Policy {
 	return slot.Policy{
 		Missed:   rapid.SampledFrom([]slot.MissedPolicy{"", slot.MissedAll, slot.MissedLatest, slot.MissedMerge, slot.MissedNone}).Draw(t, "missed"),
 		LookBack: rapid.SampledFrom([]time.Duration{0, time.Hour, 3 * 24 * time.Hour}).Draw(t, "look-back"),
-		Overlap:  rapid.SampledFrom([]slot.OverlapPolicy{"", slot.OverlapSkip, slot.OverlapQueue, slot.OverlapCancel, slot.OverlapAllow}).Draw(t, "overlap"),
+		Overlap:  rapid.SampledFrom([]slot.OverlapPolicy{"", slot.OverlapSkip, slot.OverlapQueue, slot.OverlapQueueAll, slot.OverlapCancel, slot.OverlapAllow}).Draw(t, "overlap"),
 	}
 }
 
@@ -121,7 +121,7 @@ func (w *world) contiguous(t *rapid.T, manual []calendar.Window) {
 		switch {
 		case s.State == slot.Expected:
 			expected++
-			if !s.Due.After(w.now) || !s.Due.Equal(w.pipeline.Future.Due) {
+			if !s.Due.Add(w.pipeline.Delay).After(w.now) || !s.Due.Equal(w.pipeline.Future.Due) {
 				t.Fatalf("the row due %s is still expected at %s", s.Due, w.now)
 			}
 			if !w.pipeline.Mark.IsZero() && !s.Window.Start.Equal(w.pipeline.Mark) {
@@ -163,13 +163,13 @@ func TestNoTimeIsDoubledOrDroppedWhateverHappens(t *testing.T) {
 		var manual []calendar.Window
 		w.settle(t)
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
-			switch rapid.SampledFrom([]string{"time", "time", "time", "wake", "wake", "end", "end", "edit", "policy", "pause", "hold", "skip", "run"}).Draw(t, "step") {
+			switch rapid.SampledFrom([]string{"time", "time", "time", "wake", "wake", "end", "end", "edit", "policy", "spread", "pause", "hold", "skip", "run"}).Draw(t, "step") {
 			case "time":
 				hours := rapid.SampledFrom([]time.Duration{time.Second, 20 * time.Minute, time.Hour, 5 * time.Hour, 24 * time.Hour, 9 * 24 * time.Hour}).Draw(t, "forward")
 				w.now = w.now.Add(hours)
 			case "wake":
 				if due := w.pipeline.Future.Due; !due.IsZero() {
-					w.now = due.Add(time.Millisecond)
+					w.now = due.Add(w.pipeline.Delay).Add(time.Millisecond)
 				}
 			case "end":
 				w.pipeline.Running = nil
@@ -177,6 +177,8 @@ func TestNoTimeIsDoubledOrDroppedWhateverHappens(t *testing.T) {
 				w.pipeline.Timetable = anyTimetable(t)
 			case "policy":
 				w.pipeline.Policy = anyPolicy(t)
+			case "spread":
+				w.pipeline.Delay = rapid.SampledFrom([]time.Duration{0, time.Second, 17 * time.Minute, 3 * time.Hour}).Draw(t, "delay")
 			case "pause":
 				w.pipeline.Paused = !w.pipeline.Paused
 			case "hold":

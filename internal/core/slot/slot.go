@@ -85,10 +85,11 @@ type OverlapPolicy string
 
 // The policies for overlapping runs.
 const (
-	OverlapSkip   OverlapPolicy = "skip"   // the new slot is skipped
-	OverlapQueue  OverlapPolicy = "queue"  // it waits, in window order
-	OverlapCancel OverlapPolicy = "cancel" // the earlier run is cancelled, the new one follows when it has ended
-	OverlapAllow  OverlapPolicy = "allow"  // both run
+	OverlapSkip     OverlapPolicy = "skip"      // the new slot is skipped
+	OverlapQueue    OverlapPolicy = "queue"     // it waits, however many do, in window order
+	OverlapQueueAll OverlapPolicy = "queue_all" // the same as queue, for those who look for the word
+	OverlapCancel   OverlapPolicy = "cancel"    // the earlier run is cancelled, the new one follows when it has ended
+	OverlapAllow    OverlapPolicy = "allow"     // both run
 )
 
 const (
@@ -116,7 +117,7 @@ func (p Policy) withDefaults() Policy {
 	if p.LookBack <= 0 {
 		p.LookBack = DefaultLookBack
 	}
-	if p.Overlap == "" {
+	if p.Overlap == "" || p.Overlap == OverlapQueueAll {
 		p.Overlap = OverlapQueue
 	}
 	return p
@@ -130,9 +131,9 @@ func (p Policy) Validate() error {
 		return fmt.Errorf("missed %q is not known: write all, latest, merge or none", p.Missed)
 	}
 	switch p.Overlap {
-	case "", OverlapSkip, OverlapQueue, OverlapCancel, OverlapAllow:
+	case "", OverlapSkip, OverlapQueue, OverlapQueueAll, OverlapCancel, OverlapAllow:
 	default:
-		return fmt.Errorf("overlap %q is not known: write queue, skip, cancel or allow", p.Overlap)
+		return fmt.Errorf("overlap %q is not known: write queue, queue_all, skip, cancel or allow", p.Overlap)
 	}
 	if p.LookBack < 0 {
 		return fmt.Errorf("a look-back of %s lies in the future", p.LookBack)
@@ -152,7 +153,8 @@ type Pipeline struct {
 	Timetable calendar.Timetable
 	Policy    Policy
 	Paused    bool
-	Hold      string // why nothing may start, for people; empty when it may
+	Hold      string        // why nothing may start, for people; empty when it may
+	Delay     time.Duration // how long after due its slots start: see Spread
 
 	Known     string          // Decision.Known of the last decision; empty at first sight
 	Seen      time.Time       // due times up to here have been dealt with

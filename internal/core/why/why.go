@@ -88,9 +88,18 @@ func Paused(pipeline, by, note string, since time.Time) Reason {
 	return Reason{Text: text, Since: since, Next: "goes on after: tidemill resume " + pipeline}
 }
 
-// NotDue says: the next slot has not come.
-func NotDue(due time.Time, w calendar.Window, zone *time.Location) Reason {
-	return Reason{Text: fmt.Sprintf("is next due at %s, for the window %s", moment(due, zone), w.Text(zone)), Next: "starts by itself then"}
+// NotDue says: the next slot has not come, or has and its start is spread.
+func NotDue(due time.Time, w calendar.Window, spread time.Duration, zone *time.Location) Reason {
+	r := Reason{Text: fmt.Sprintf("is next due at %s, for the window %s", moment(due, zone), w.Text(zone)), Next: "starts by itself then"}
+	if spread > 0 {
+		r.Next = Starts(due, spread, zone)
+	}
+	return r
+}
+
+// Starts says when a slot starts whose start is spread.
+func Starts(due time.Time, spread time.Duration, zone *time.Location) string {
+	return fmt.Sprintf("starts by itself at %s, spread by %s", moment(due.Add(spread), zone), spread)
 }
 
 // NoSchedule says: nobody but a person starts it.

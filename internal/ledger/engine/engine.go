@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -100,4 +101,32 @@ func numbered(text string) string {
 		return text
 	}
 	return placeholder.ReplaceAllString(text, "?$1")
+}
+
+// At is the time that a ledger keeps as microseconds.
+func At(us int64) time.Time { return time.UnixMicro(us).UTC() }
+
+// OptionalAt is At, with the zero time for NULL.
+func OptionalAt(us sql.NullInt64) time.Time {
+	if !us.Valid {
+		return time.Time{}
+	}
+	return At(us.Int64)
+}
+
+// All reads every row of a query through scan and closes it.
+func All[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) ([]T, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var out []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rows.Err()
 }

@@ -24,6 +24,7 @@ type Project struct {
 	Timezone  string
 	Zone      func(name string) (*time.Location, error)
 	Calendars *Calendars
+	Spread    form.Duration // of schedules that say nothing of it
 }
 
 // Schedule settles the schedule of a pipeline. It is manual where nothing, or
@@ -76,7 +77,26 @@ func (b *builder) schedule(s file.Schedule) (out project.Schedule, manual bool) 
 	manual = !s.Cron.Given && !s.Every.Given || s.Cron.V == Manual
 	b.business(s.Calendar, &out, manual)
 	b.window(s.Window, &out, manual)
+	b.spread(s.Spread, &out, manual)
 	return out, manual
+}
+
+// spread bounds how long after due runs start. A start never waits until the next
+// one is due: where a bound for the whole project is longer than that, it is cut.
+func (b *builder) spread(s form.Duration, out *project.Schedule, manual bool) {
+	if s.Given && manual {
+		b.add(problem.NoSchedule, s.Place, "add cron: or every:", "spread has no meaning without a schedule")
+		return
+	}
+	if !s.Given {
+		s = b.Spread
+	}
+	if s.V <= 0 || !out.Scheduled() {
+		return
+	}
+	if table, err := out.Timetable(); err == nil { // else it is reported already
+		out.Spread = min(s.V, table.Shortest())
+	}
 }
 
 // business holds a schedule back on the days off of a calendar.

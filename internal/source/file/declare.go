@@ -43,8 +43,9 @@ type Defaults struct {
 	TaskDefaults
 	Owner    form.Text     `key:"owner" doc:"Who answers for a pipeline."`
 	Missed   Missed        `key:"missed" doc:"What becomes of slots that could not start when due."`
-	Overlap  form.Text     `key:"overlap" one_of:"queue,skip,cancel,allow" default:"queue" doc:"What happens when a run is due while another one of the pipeline goes on."`
+	Overlap  form.Text     `key:"overlap" one_of:"queue,queue_all,skip,cancel,allow" default:"queue" doc:"What happens when a run is due while another one of the pipeline goes on."`
 	Deadline form.Duration `key:"deadline" doc:"How long after due a run may take before it is late."`
+	Spread   form.Duration `key:"spread" default:"0s" doc:"Bound within which the starts of scheduled runs are spread."`
 }
 
 // TaskDefaults are the settings of tasks that each level may give.
@@ -91,7 +92,7 @@ type Pipeline struct {
 	Owner       form.Text           `key:"owner" doc:"Who answers for the pipeline."`
 	Schedule    Schedule            `key:"schedule" doc:"When the pipeline is due; without it people and programs start it."`
 	Missed      Missed              `key:"missed" doc:"What becomes of slots that could not start when due."`
-	Overlap     form.Text           `key:"overlap" one_of:"queue,skip,cancel,allow" default:"queue" doc:"What happens when a run is due while another one of the pipeline goes on."`
+	Overlap     form.Text           `key:"overlap" one_of:"queue,queue_all,skip,cancel,allow" default:"queue" doc:"What happens when a run is due while another one of the pipeline goes on."`
 	Deadline    form.Duration       `key:"deadline" doc:"How long after due a run may take before it is late."`
 	Params      []form.Named[Param] `key:"params" is:"name" doc:"Parameters of all tasks of the pipeline."`
 	Defaults    PipelineDefaults    `key:"defaults" doc:"Settings of tasks that say nothing themselves."`
@@ -107,6 +108,7 @@ type Schedule struct {
 	Start    form.Text     `key:"start" is:"moment" doc:"First moment of data; the first window begins here."`
 	End      form.Text     `key:"end" is:"moment" doc:"No window reaches past it."`
 	Timezone form.Text     `key:"timezone" is:"zone" default:"the project's" doc:"IANA time zone of the schedule."`
+	Spread   form.Duration `key:"spread" default:"0s" doc:"Runs start so long after due at most: how long follows from the pipeline's name, so that what is due at the same time does not start at the same time."`
 }
 
 // Business holds a schedule back on days off.

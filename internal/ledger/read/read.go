@@ -1,4 +1,8 @@
-package ledger
+// Package read answers what people and programs ask of the ledger: runs with
+// their tasks, attempts, what tables cover, backfills.
+//
+// It reads only what is committed, and never waits for a writer.
+package read
 
 import (
 	"context"
@@ -10,7 +14,31 @@ import (
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/run"
+	"github.com/tidemill/tidemill/internal/ledger/engine"
 )
+
+// Reader asks an open ledger. It is safe for concurrent use.
+type Reader struct {
+	db     *sql.DB
+	engine engine.Engine
+}
+
+// New returns a reader of an open database.
+func New(db *sql.DB, e engine.Engine) *Reader { return &Reader{db, e} }
+
+// query runs a SELECT in the engine's own words.
+func (q *Reader) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	return q.db.QueryContext(ctx, q.engine.Text(text), args...)
+}
+
+// RunRef names a run.
+type RunRef struct{ Environment, Run string }
+
+// Wait is a part of time that a target (a table, or task:PIPELINE/TASK) must cover first.
+type Wait struct {
+	Target string
+	Window commit.Window
+}
 
 // RunInfo is a run as people ask for it.
 type RunInfo struct {
@@ -56,9 +84,9 @@ type TaskInfo struct {
 
 // Each runs a SELECT over the ledger's own tables, for those who judge the
 // history as a whole, and hands over row after row.
-func (l *Ledger) Each(ctx context.Context, query string, take func(*sql.Rows) error, args ...any) error {
-	rows, err := l.reader.QueryContext(ctx, l.engine.Text(query), args...)
-	_, err = scanAll(rows, err, func(r *sql.Rows) (struct{}, error) { return struct{}{}, take(r) })
+func (q *Reader) Each(ctx context.Context, query string, take func(*sql.Rows) error, args ...any) error {
+	rows, err := q.query(ctx, query, args...)
+	_, err = engine.All(rows, err, func(r *sql.Rows) (struct{}, error) { return struct{}{}, take(r) })
 	return err
 }
 
@@ -72,8 +100,8 @@ func scanRun(r *sql.Rows) (RunInfo, error) {
 	var params string
 	err := r.Scan(&i.Environment, &i.Run, &i.Pipeline, &i.Bundle, &i.FirstBundle, &i.Kind, &i.Backfill, &due, &start, &end, &params, &i.State, &i.Open, &i.Bad,
 		&i.CancelBy, &i.CreatedBy, &created, &began, &ended)
-	i.Due, i.Began, i.Ended, i.Created = optionalAt(due), optionalAt(began), optionalAt(ended), at(created)
-	i.Window, i.Params = commit.Window{Start: at(start), End: at(end)}, json.RawMessage(params)
+	i.Due, i.Began, i.Ended, i.Created = engine.OptionalAt(due), engine.OptionalAt(began), engine.OptionalAt(ended), engine.At(created)
+	i.Window, i.Params = commit.Window{Start: engine.At(start), End: engine.At(end)}, json.RawMessage(params)
 	return i, err
 }
 
@@ -87,25 +115,25 @@ type RunFilter struct {
 }
 
 // Runs lists runs, the newest first.
-func (l *Ledger) Runs(ctx context.Context, f RunFilter) ([]RunInfo, error) {
+func (q *Reader) Runs(ctx context.Context, f RunFilter) ([]RunInfo, error) {
 	if f.Most <= 0 {
 		f.Most = 50
 	}
-	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT `+runColumns+` FROM run
+	rows, err := q.query(ctx, `SELECT `+runColumns+` FROM run
 		WHERE environment = $1 AND ($2 = '' OR pipeline = $2) AND ($3 = '' OR state = $3) AND ($4 = '' OR backfill = $4)
-		ORDER BY created_us DESC, start_us DESC, run DESC LIMIT $5`), f.Environment, f.Pipeline, string(f.State), f.Backfill, f.Most)
-	return scanAll(rows, err, scanRun)
+		ORDER BY created_us DESC, start_us DESC, run DESC LIMIT $5`, f.Environment, f.Pipeline, string(f.State), f.Backfill, f.Most)
+	return engine.All(rows, err, scanRun)
 }
 
 // Run returns a run with its tasks. The id may be shortened to any unique end or beginning.
-func (l *Ledger) Run(ctx context.Context, ref RunRef) (RunInfo, error) {
+func (q *Reader) Run(ctx context.Context, ref RunRef) (RunInfo, error) {
 	if strings.ContainsAny(ref.Run, "%_") { // they stand for anything in LIKE, and in no id
 		return RunInfo{}, fault.New(fault.NotFound, "no run %q", ref.Run)
 	}
-	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT `+runColumns+` FROM run
-		WHERE environment = $1 AND (run = $2 OR run LIKE $3 OR run LIKE $4) ORDER BY CASE WHEN run = $2 THEN 0 ELSE 1 END LIMIT 3`),
+	rows, err := q.query(ctx, `SELECT `+runColumns+` FROM run
+		WHERE environment = $1 AND (run = $2 OR run LIKE $3 OR run LIKE $4) ORDER BY CASE WHEN run = $2 THEN 0 ELSE 1 END LIMIT 3`,
 		ref.Environment, ref.Run, ref.Run+"%", "%"+ref.Run)
-	found, err := scanAll(rows, err, scanRun)
+	found, err := engine.All(rows, err, scanRun)
 	switch {
 	case err != nil:
 		return RunInfo{}, err
@@ -115,30 +143,30 @@ func (l *Ledger) Run(ctx context.Context, ref RunRef) (RunInfo, error) {
 		return RunInfo{}, fault.New(fault.Conflict, "%q names more than one run: %s, %s", ref.Run, found[0].Run, found[1].Run)
 	}
 	info := found[0]
-	info.Tasks, err = l.tasks(ctx, info.RunRef)
+	info.Tasks, err = q.tasks(ctx, info.RunRef)
 	return info, err
 }
 
-func (l *Ledger) tasks(ctx context.Context, ref RunRef) ([]TaskInfo, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT task, idx, state, generation, attempt, failures, losses, retries, waiting, ready_us,
+func (q *Reader) tasks(ctx context.Context, ref RunRef) ([]TaskInfo, error) {
+	rows, err := q.query(ctx, `SELECT task, idx, state, generation, attempt, failures, losses, retries, waiting, ready_us,
 			reason, kind, session, began_us, ended_us
-		FROM task WHERE environment = $1 AND run = $2 ORDER BY coalesce(began_us, 9223372036854775807), task, idx`), ref.Environment, ref.Run)
-	tasks, err := scanAll(rows, err, func(r *sql.Rows) (TaskInfo, error) {
+		FROM task WHERE environment = $1 AND run = $2 ORDER BY coalesce(began_us, 9223372036854775807), task, idx`, ref.Environment, ref.Run)
+	tasks, err := engine.All(rows, err, func(r *sql.Rows) (TaskInfo, error) {
 		var t TaskInfo
 		var ready, began, ended sql.NullInt64
 		err := r.Scan(&t.Name, &t.Index, &t.State, &t.Generation, &t.Attempt, &t.Failures, &t.Losses, &t.Retries, &t.Waiting, &ready,
 			&t.Reason, &t.Kind, &t.Session, &began, &ended)
-		t.ReadyAt, t.Began, t.Ended = optionalAt(ready), optionalAt(began), optionalAt(ended)
+		t.ReadyAt, t.Began, t.Ended = engine.OptionalAt(ready), engine.OptionalAt(began), engine.OptionalAt(ended)
 		return t, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	edges, err := l.edgesOf(ctx, ref)
+	edges, err := q.edgesOf(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	waits, err := l.waitsOf(ctx, ref)
+	waits, err := q.waitsOf(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -149,9 +177,9 @@ func (l *Ledger) tasks(ctx context.Context, ref RunRef) ([]TaskInfo, error) {
 	return tasks, nil
 }
 
-func (l *Ledger) edgesOf(ctx context.Context, ref RunRef) (map[string][]string, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT task, next FROM edge WHERE environment = $1 AND run = $2 ORDER BY next, task`), ref.Environment, ref.Run)
-	list, err := scanAll(rows, err, func(r *sql.Rows) ([2]string, error) {
+func (q *Reader) edgesOf(ctx context.Context, ref RunRef) (map[string][]string, error) {
+	rows, err := q.query(ctx, `SELECT task, next FROM edge WHERE environment = $1 AND run = $2 ORDER BY next, task`, ref.Environment, ref.Run)
+	list, err := engine.All(rows, err, func(r *sql.Rows) ([2]string, error) {
 		var e [2]string
 		return e, r.Scan(&e[0], &e[1])
 	})
@@ -162,17 +190,17 @@ func (l *Ledger) edgesOf(ctx context.Context, ref RunRef) (map[string][]string, 
 	return out, err
 }
 
-func (l *Ledger) waitsOf(ctx context.Context, ref RunRef) (map[string][]Wait, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT task, target, start_us, end_us FROM wait WHERE environment = $1 AND run = $2 ORDER BY task, target`), ref.Environment, ref.Run)
+func (q *Reader) waitsOf(ctx context.Context, ref RunRef) (map[string][]Wait, error) {
+	rows, err := q.query(ctx, `SELECT task, target, start_us, end_us FROM wait WHERE environment = $1 AND run = $2 ORDER BY task, target`, ref.Environment, ref.Run)
 	type named struct {
 		task string
 		Wait
 	}
-	list, err := scanAll(rows, err, func(r *sql.Rows) (named, error) {
+	list, err := engine.All(rows, err, func(r *sql.Rows) (named, error) {
 		var n named
 		var start, end int64
 		err := r.Scan(&n.task, &n.Target, &start, &end)
-		n.Window = commit.Window{Start: at(start), End: at(end)}
+		n.Window = commit.Window{Start: engine.At(start), End: engine.At(end)}
 		return n, err
 	})
 	out := map[string][]Wait{}
@@ -198,11 +226,11 @@ type AttemptInfo struct {
 }
 
 // Attempts lists the attempts of a run in the order they began; task may be empty.
-func (l *Ledger) Attempts(ctx context.Context, ref RunRef, task string) ([]AttemptInfo, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT environment, run, task, idx, attempt, generation, epoch, session, state, kind, reason,
+func (q *Reader) Attempts(ctx context.Context, ref RunRef, task string) ([]AttemptInfo, error) {
+	rows, err := q.query(ctx, `SELECT environment, run, task, idx, attempt, generation, epoch, session, state, kind, reason,
 			began_us, ended_us, result
-		FROM attempt WHERE environment = $1 AND run = $2 AND ($3 = '' OR task = $3) ORDER BY began_us, task, idx, attempt`), ref.Environment, ref.Run, task)
-	return scanAll(rows, err, func(r *sql.Rows) (AttemptInfo, error) {
+		FROM attempt WHERE environment = $1 AND run = $2 AND ($3 = '' OR task = $3) ORDER BY began_us, task, idx, attempt`, ref.Environment, ref.Run, task)
+	return engine.All(rows, err, func(r *sql.Rows) (AttemptInfo, error) {
 		var a AttemptInfo
 		var began int64
 		var ended sql.NullInt64
@@ -211,18 +239,18 @@ func (l *Ledger) Attempts(ctx context.Context, ref RunRef, task string) ([]Attem
 			&began, &ended, &result); err != nil {
 			return a, err
 		}
-		a.Began, a.Ended = at(began), optionalAt(ended)
+		a.Began, a.Ended = engine.At(began), engine.OptionalAt(ended)
 		return a, json.Unmarshal([]byte(result), &a.Result)
 	})
 }
 
 // Published lists what a target covers, merged and in order.
-func (l *Ledger) Published(ctx context.Context, environment, target string) ([]commit.Window, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT start_us, end_us FROM published WHERE environment = $1 AND target = $2 ORDER BY start_us`), environment, target)
-	return scanAll(rows, err, func(r *sql.Rows) (commit.Window, error) {
+func (q *Reader) Published(ctx context.Context, environment, target string) ([]commit.Window, error) {
+	rows, err := q.query(ctx, `SELECT start_us, end_us FROM published WHERE environment = $1 AND target = $2 ORDER BY start_us`, environment, target)
+	return engine.All(rows, err, func(r *sql.Rows) (commit.Window, error) {
 		var start, end int64
 		err := r.Scan(&start, &end)
-		return commit.Window{Start: at(start), End: at(end)}, err
+		return commit.Window{Start: engine.At(start), End: engine.At(end)}, err
 	})
 }
 
@@ -241,20 +269,20 @@ type BackfillInfo struct {
 }
 
 // Backfills lists backfills, the newest first.
-func (l *Ledger) Backfills(ctx context.Context, environment string) ([]BackfillInfo, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT backfill, pipeline, start_us, end_us, chunk, concurrency, state, created_us, created_by, ended_us
-		FROM backfill WHERE environment = $1 ORDER BY created_us DESC, backfill DESC`), environment)
-	list, err := scanAll(rows, err, func(r *sql.Rows) (BackfillInfo, error) {
+func (q *Reader) Backfills(ctx context.Context, environment string) ([]BackfillInfo, error) {
+	rows, err := q.query(ctx, `SELECT backfill, pipeline, start_us, end_us, chunk, concurrency, state, created_us, created_by, ended_us
+		FROM backfill WHERE environment = $1 ORDER BY created_us DESC, backfill DESC`, environment)
+	list, err := engine.All(rows, err, func(r *sql.Rows) (BackfillInfo, error) {
 		b := BackfillInfo{Runs: map[run.State]int{}}
 		var start, end, created int64
 		var ended sql.NullInt64
 		err := r.Scan(&b.ID, &b.Pipeline, &start, &end, &b.Chunk, &b.Concurrency, &b.State, &created, &b.CreatedBy, &ended)
-		b.Range, b.Created, b.Ended = commit.Window{Start: at(start), End: at(end)}, at(created), optionalAt(ended)
+		b.Range, b.Created, b.Ended = commit.Window{Start: engine.At(start), End: engine.At(end)}, engine.At(created), engine.OptionalAt(ended)
 		return b, err
 	})
 	for i := range list {
-		rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT state, count(*) FROM run WHERE environment = $1 AND backfill = $2 GROUP BY state`), environment, list[i].ID)
-		_, err = scanAll(rows, err, func(r *sql.Rows) (struct{}, error) {
+		rows, err := q.query(ctx, `SELECT state, count(*) FROM run WHERE environment = $1 AND backfill = $2 GROUP BY state`, environment, list[i].ID)
+		_, err = engine.All(rows, err, func(r *sql.Rows) (struct{}, error) {
 			var state run.State
 			var n int
 			err := r.Scan(&state, &n)
