@@ -203,6 +203,15 @@ type Reason struct {
 	Next  string    `json:"next,omitempty"` // what to do, or when it goes on by itself
 }
 
+// Limit is something of which there is only so much: pool:NAME, store:NAME, or the
+// attempts of a pipeline, pipeline:NAME.
+type Limit struct {
+	Name     string `json:"name"`
+	Capacity int    `json:"capacity"`
+	Used     int    `json:"used"`
+	Waiting  int    `json:"waiting"` // tasks in its queue
+}
+
 // BackupRequest asks for a copy of the installation.
 type BackupRequest struct {
 	Path string `json:"path"` // absolute; nothing may be there

@@ -164,6 +164,11 @@ func (c *Client) Pipeline(ctx context.Context, name string) (out project.Pipelin
 	return out, c.call(ctx, http.MethodGet, "/api/v1/pipelines/"+url.PathEscape(name), nil, &out)
 }
 
+// Limits lists what is limited, and how much of it is taken.
+func (c *Client) Limits(ctx context.Context) (out []Limit, err error) {
+	return out, c.call(ctx, http.MethodGet, "/api/v1/limits", nil, &out)
+}
+
 // Slots lists the newest slots of a pipeline.
 func (c *Client) Slots(ctx context.Context, pipeline string, most int) (out []Slot, err error) {
 	return out, c.call(ctx, http.MethodGet, "/api/v1/pipelines/"+url.PathEscape(pipeline)+"/slots?most="+strconv.Itoa(most), nil, &out)

@@ -59,7 +59,7 @@ func (s *Server) watch(ctx context.Context) error { return s.catalog.Run(ctx, s.
 // takeOver makes the catalog's live version the ledger's, and tells of files that are broken.
 func (s *Server) takeOver(ctx context.Context) error {
 	if p, hash := s.Live(); p != nil {
-		if err := s.ledger.Activate(ctx, s.options.Environment, hash, p.PipelineNames()); err != nil {
+		if err := s.ledger.Activate(ctx, s.options.Environment, hash, p.PipelineNames(), p.Limits()); err != nil {
 			return err
 		}
 	}

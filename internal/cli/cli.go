@@ -58,6 +58,7 @@ type grammar struct {
 	Why        whyCommand        `cmd:"" help:"Say why something waits, or how it ended."`
 	Cancel     cancelCommand     `cmd:"" help:"Cancel a run or a backfill."`
 	Rerun      rerunCommand      `cmd:"" help:"Run tasks of a run again."`
+	Limits     limitsCommand     `cmd:"" help:"List pools and other limits: how much there is, is taken, and waited for."`
 	Pause      pauseCommand      `cmd:"" help:"Pause a pipeline: its slots are written and wait."`
 	Resume     resumeCommand     `cmd:"" help:"Resume a paused pipeline."`
 	Skip       skipCommand       `cmd:"" help:"Skip a slot before it starts, or a task of a run."`

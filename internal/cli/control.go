@@ -11,6 +11,24 @@ import (
 	"github.com/tidemill/tidemill/internal/core/fault"
 )
 
+type limitsCommand struct{}
+
+// Run lists what is limited.
+func (limitsCommand) Run(s *session, client *api.Client) error {
+	list, err := client.Limits(s.ctx)
+	if err != nil {
+		return err
+	}
+	t := output.Table{Columns: []string{"limit", "there is", "taken", "waiting"}, Values: list}
+	for _, l := range list {
+		t.Rows = append(t.Rows, []string{l.Name, s.number(int64(l.Capacity)), s.number(int64(l.Used)), s.number(int64(l.Waiting))})
+	}
+	if len(list) == 0 {
+		s.say("nothing is limited: neither pools:, nor limit: of a store or a pipeline")
+	}
+	return s.give(t)
+}
+
 type pauseCommand struct {
 	Pipeline string `arg:"" help:"The pipeline."`
 	Note     string `help:"Why, for those who wonder."`

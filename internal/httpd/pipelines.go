@@ -15,6 +15,14 @@ import (
 
 func (s *Server) pipelineRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/pipelines", handle(s.listPipelines))
+	mux.HandleFunc("GET /api/v1/limits", handle(func(ctx context.Context, _ *http.Request) ([]api.Limit, error) {
+		list, err := s.Ledger.Limits(ctx, s.Environment)
+		out := make([]api.Limit, 0, len(list))
+		for _, l := range list {
+			out = append(out, api.Limit{Name: l.Name, Capacity: l.Capacity, Used: l.Used, Waiting: l.Waiting})
+		}
+		return out, err
+	}))
 	mux.HandleFunc("GET /api/v1/pipelines/{pipeline}", handle(func(_ context.Context, r *http.Request) (*project.Pipeline, error) {
 		_, pl, _, err := s.live(r.PathValue("pipeline"))
 		return pl, err

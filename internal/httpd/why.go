@@ -154,7 +154,7 @@ func (s *Server) whyTask(ctx context.Context, p *project.Project, info ledger.Ru
 	case run.TaskWaiting:
 		return s.whyWaiting(p, info, t)
 	case run.TaskReady:
-		return []why.Reason{s.whyReady(ctx, t)}
+		return []why.Reason{s.whyReady(ctx, p, run.Ref{Environment: s.Environment, Run: info.Run, Task: t.Name, Index: t.Index}, t)}
 	case run.TaskClaimed, run.TaskRunning:
 		return []why.Reason{why.Running(max(t.Attempt, 1), t.Began)}
 	case run.TaskBackoff:
@@ -213,7 +213,14 @@ func producer(p *project.Project, table string) string {
 	return ""
 }
 
-func (s *Server) whyReady(ctx context.Context, t ledger.TaskInfo) why.Reason {
+func (s *Server) whyReady(ctx context.Context, p *project.Project, ref run.Ref, t ledger.TaskInfo) why.Reason {
+	if limit, holders, err := s.Ledger.HeldBack(ctx, ref); err == nil && limit != "" && p != nil {
+		var names []string
+		for _, h := range holders {
+			names = append(names, h.Run+"/"+h.Task)
+		}
+		return why.Limit(project.LimitWords(limit), p.Limits()[limit], names, t.ReadyAt)
+	}
 	sessions, err := s.Ledger.OpenSessions(ctx)
 	if err != nil {
 		return why.Worker(0, 0, 0, t.ReadyAt)

@@ -42,66 +42,95 @@ func (l *Ledger) Exchange(ctx context.Context, session string, news []Command, m
 	return errs, grants, open, err
 }
 
-// give claims ready tasks for a session.
-func (tx *Tx) give(session string, most int, idle bool) ([]run.Grant, error) {
-	rows, err := tx.query(`SELECT environment, run, task, idx FROM ready WHERE rank_us <= $1 ORDER BY rank_us, run, task, idx LIMIT $2`, us(tx.now), most+8)
-	refs, err := scanAll(rows, err, func(r *sql.Rows) (run.Ref, error) {
-		var t run.Ref
-		return t, r.Scan(&t.Environment, &t.Run, &t.Task, &t.Index)
-	})
-	if err != nil {
-		return nil, err
+// give claims ready tasks for a session, in turn. What finds a limit full moves to
+// its queue and is not looked at again until there is room.
+func (tx *Tx) give(session string, most int, idle bool) (grants []run.Grant, err error) {
+	type candidate struct {
+		run.Ref
+		turn int64
 	}
-	var grants []run.Grant
-	for _, ref := range refs {
-		if len(grants) == most {
-			break
-		}
-		g, alone, err := tx.claim(ref, session, idle && len(grants) == 0)
+	defer func() { tx.parked = nil }() // other requests of the transaction see no queue as ours
+	passed := map[run.Ref]bool{}       // for an idle session alone, or another one was quicker
+	for last := false; !last && len(grants) < most; {
+		page := most + 8 + len(passed)
+		rows, err := tx.query(`SELECT environment, run, task, idx, turn FROM ready WHERE held = '' AND rank_us <= $1 ORDER BY turn, run, task, idx LIMIT $2`,
+			us(tx.now), page)
+		found, err := scanAll(rows, err, func(r *sql.Rows) (candidate, error) {
+			var c candidate
+			return c, r.Scan(&c.Environment, &c.Run, &c.Task, &c.Index, &c.turn)
+		})
 		if err != nil {
 			return nil, err
 		}
-		if g != nil {
-			grants = append(grants, *g)
-		}
-		if alone {
-			break
+		last = len(found) < page
+		for _, c := range found {
+			if len(grants) == most {
+				break
+			}
+			if passed[c.Ref] {
+				continue
+			}
+			g, held, alone, err := tx.claim(c.Ref, c.turn, session, idle && len(grants) == 0)
+			switch {
+			case err != nil:
+				return nil, err
+			case alone:
+				return append(grants, *g), nil
+			case g != nil:
+				grants = append(grants, *g)
+			case held:
+				last = false // others may have come out of a queue
+			default:
+				passed[c.Ref] = true
+			}
 		}
 	}
 	return grants, nil
 }
 
-func (tx *Tx) claim(ref run.Ref, session string, idle bool) (grant *run.Grant, alone bool, err error) {
+func (tx *Tx) claim(ref run.Ref, turn int64, session string, idle bool) (grant *run.Grant, held, alone bool, err error) {
 	s, err := tx.snapshot(ref)
 	if err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	if s.Task.Suspect && !idle {
-		return nil, false, nil
+		return nil, false, false, nil
+	}
+	if s.Task.Limited && s.Task.State != run.TaskClosing {
+		name, err := tx.full(ref, turn)
+		if err != nil || name != "" {
+			if err == nil {
+				err = tx.hold(ref, name)
+			}
+			return nil, true, false, err
+		}
 	}
 	if s.Task.State == run.TaskBackoff {
 		if err := tx.step(Command{Ref: ref, Event: run.Elapsed{}, Actor: "ledger"}); err != nil {
-			return nil, false, err
+			return nil, false, false, err
 		}
 	}
 	epoch, err := tx.next("epoch")
 	if err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	err = tx.step(Command{Ref: ref, Event: run.Claimed{Session: session, Epoch: epoch}, Actor: session})
 	if errors.Is(err, run.ErrIllegal) || errors.Is(err, run.ErrStale) {
-		return nil, false, tx.exec(`DELETE FROM ready WHERE environment = $1 AND run = $2 AND task = $3 AND idx = $4`,
+		return nil, false, false, tx.exec(`DELETE FROM ready WHERE environment = $1 AND run = $2 AND task = $3 AND idx = $4`,
 			ref.Environment, ref.Run, ref.Task, ref.Index)
 	}
+	if err == nil {
+		err = tx.started(turn, s.Task.Priority)
+	}
 	if err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	g := &run.Grant{
 		Ref: ref, Epoch: epoch, Attempt: s.Task.Attempt + 1, Generation: s.Task.Generation,
 		Closing: s.Task.State == run.TaskClosing, Suspect: s.Task.Suspect,
 		Pipeline: s.Run.Pipeline, Bundle: s.Run.Bundle, Window: s.Run.Window,
 	}
-	return g, s.Task.Suspect, tx.fillGrant(g)
+	return g, false, s.Task.Suspect, tx.fillGrant(g)
 }
 
 func (tx *Tx) fillGrant(g *run.Grant) error {
@@ -133,6 +162,6 @@ func (tx *Tx) fillGrant(g *run.Grant) error {
 // NextReady returns when the next task can be claimed; zero: none waits for a time.
 func (l *Ledger) NextReady(ctx context.Context) (time.Time, error) {
 	var rank sql.NullInt64
-	err := l.reader.QueryRowContext(ctx, `SELECT min(rank_us) FROM ready`).Scan(&rank)
+	err := l.reader.QueryRowContext(ctx, `SELECT min(rank_us) FROM ready WHERE held = ''`).Scan(&rank)
 	return optionalAt(rank), err
 }

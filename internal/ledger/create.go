@@ -48,6 +48,8 @@ type NewTask struct {
 	RetryIf  string
 	Retries  int
 	Backoff  time.Duration
+	Priority int    // the higher the earlier; 0 is usual
+	Needs    []Need // what an attempt holds while it runs
 	Waits    []Wait
 }
 
@@ -115,9 +117,14 @@ func (tx *Tx) createTask(n NewRun, t NewTask) error {
 			return err
 		}
 	}
-	return tx.exec(`INSERT INTO task (environment, run, task, idx, state, waiting, condition, retry_if, retries, backoff_us)
-		VALUES ($1, $2, $3, 0, 'waiting', $4, $5, $6, $7, $8)`,
-		n.Environment, n.ID, t.Name, waiting, t.When, t.RetryIf, t.Retries, t.Backoff.Microseconds())
+	for _, one := range t.Needs {
+		if err := tx.exec(`INSERT INTO task_limit (environment, run, task, name, amount) VALUES ($1, $2, $3, $4, $5)`, n.Environment, n.ID, t.Name, one.Limit, one.Amount); err != nil {
+			return err
+		}
+	}
+	return tx.exec(`INSERT INTO task (environment, run, task, idx, state, waiting, condition, retry_if, retries, backoff_us, priority, limited)
+		VALUES ($1, $2, $3, 0, 'waiting', $4, $5, $6, $7, $8, $9, $10)`,
+		n.Environment, n.ID, t.Name, waiting, t.When, t.RetryIf, t.Retries, t.Backoff.Microseconds(), t.Priority, flag(len(t.Needs) > 0))
 }
 
 // PreviousTarget is the target whose windows are those for which a task has

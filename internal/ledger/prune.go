@@ -56,7 +56,7 @@ func (l *Ledger) Prune(ctx context.Context, environment string, before time.Time
 	var err error
 	if p.Runs, err = l.pruneAll(ctx, environment, before, "run", `SELECT r.run`+oldRuns+` ORDER BY r.run`,
 		`DELETE FROM run WHERE environment = $1 AND run = $2 AND ended_us < $3 AND state IN ('succeeded', 'failed', 'cancelled')`,
-		"task", "attempt", "event", "value", "edge", "wait"); err != nil {
+		"task", "attempt", "event", "value", "edge", "wait", "task_limit"); err != nil {
 		return p, err
 	}
 	if p.Incidents, err = l.pruneAll(ctx, environment, before, "incident", `SELECT i.incident`+oldIncidents+` ORDER BY i.incident`,

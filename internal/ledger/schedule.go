@@ -13,8 +13,8 @@ import (
 )
 
 // Activate makes a bundle the live version of an environment. Pipelines that it
-// lacks are never due again; their history stays.
-func (l *Ledger) Activate(ctx context.Context, environment, bundle string, pipelines []string) error {
+// lacks are never due again; their history stays. Limits are the capacities of what is limited, by name.
+func (l *Ledger) Activate(ctx context.Context, environment, bundle string, pipelines []string, limits map[string]int) error {
 	return l.write(ctx, func(tx *Tx) error {
 		if err := tx.exec(`INSERT INTO bundle (environment, hash, created_us) VALUES ($1, $2, $3) ON CONFLICT (environment, hash) DO NOTHING`,
 			environment, bundle, us(tx.now)); err != nil {
@@ -31,7 +31,7 @@ func (l *Ledger) Activate(ctx context.Context, environment, bundle string, pipel
 			}
 		}
 		tx.note.Slots = true
-		return nil
+		return tx.setLimits(environment, limits)
 	})
 }
 

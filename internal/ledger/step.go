@@ -83,6 +83,15 @@ func (tx *Tx) apply(c Command) ([]Command, error) {
 	if err := tx.saveEvent(c, before.Task, after.Task); err != nil {
 		return nil, err
 	}
+	if was, is := before.Task.State.Held(), after.Task.State.Held(); was != is && before.Task.Limited {
+		sign := 1
+		if was {
+			sign = -1
+		}
+		if err := tx.take(c.Ref, sign); err != nil {
+			return nil, err
+		}
+	}
 	return tx.follow(c, after, effects)
 }
 
@@ -96,7 +105,7 @@ func (tx *Tx) follow(c Command, s run.Snapshot, effects []run.Effect) ([]Command
 		switch e := effect.(type) {
 		case run.Offer:
 			offered = true
-			err = tx.offer(c.Ref, s.Task, e.At)
+			err = tx.offer(c.Ref, s, e.At)
 		case run.Stop:
 			tx.note.Stops = append(tx.note.Stops, StopOrder{e.Session, e.Epoch})
 		case run.Ended:
@@ -114,8 +123,7 @@ func (tx *Tx) follow(c Command, s run.Snapshot, effects []run.Effect) ([]Command
 		more = append(more, commands...)
 	}
 	if !offered && s.Task.State != run.TaskReady && s.Task.State != run.TaskBackoff {
-		if err := tx.exec(`DELETE FROM ready WHERE environment = $1 AND run = $2 AND task = $3 AND idx = $4`,
-			c.Environment, c.Run, c.Task, c.Index); err != nil {
+		if err := tx.withdraw(c.Ref, s.Task.Limited); err != nil {
 			return nil, err
 		}
 	}
@@ -147,13 +155,22 @@ func (tx *Tx) dependants(ref run.Ref, state run.TaskState) ([]Command, error) {
 }
 
 // offer puts a task where claims look for work.
-func (tx *Tx) offer(ref run.Ref, t run.Task, when timeValue) error {
+func (tx *Tx) offer(ref run.Ref, s run.Snapshot, when timeValue) error {
 	if tx.note.Offered.IsZero() || when.Before(tx.note.Offered) {
 		tx.note.Offered = when
 	}
-	return tx.exec(`INSERT INTO ready (rank_us, environment, run, task, idx) VALUES ($1, $2, $3, $4, $5)
+	if s.Task.Limited { // it may stand in a queue, and what is offered now may need nothing of it
+		if err := tx.withdraw(ref, true); err != nil {
+			return err
+		}
+	}
+	turn, err := tx.turnOf(s.Run, s.Task)
+	if err != nil {
+		return err
+	}
+	return tx.exec(`INSERT INTO ready (rank_us, environment, run, task, idx, turn) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (environment, run, task, idx) DO UPDATE SET rank_us = excluded.rank_us`,
-		us(t.ReadyAt), ref.Environment, ref.Run, ref.Task, ref.Index)
+		us(s.Task.ReadyAt), ref.Environment, ref.Run, ref.Task, ref.Index, turn)
 }
 
 func (tx *Tx) snapshot(ref run.Ref) (run.Snapshot, error) {
@@ -164,21 +181,21 @@ func (tx *Tx) snapshot(ref run.Ref) (run.Snapshot, error) {
 	t := run.Task{Name: ref.Task, Index: ref.Index}
 	var upstream string
 	var ready sql.NullInt64
-	var suspect, unclosed int
+	var suspect, unclosed, limited int
 	var backoffUS int64
 	err = tx.queryRow(`SELECT state, generation, attempt, epoch, session, failures, losses, suspect, unclosed,
-			waiting, upstream, condition, retry_if, retries, backoff_us, ready_us, reason, kind, ending
+			waiting, upstream, condition, retry_if, retries, backoff_us, ready_us, reason, kind, ending, priority, limited
 		FROM task WHERE environment = $1 AND run = $2 AND task = $3 AND idx = $4`,
 		ref.Environment, ref.Run, ref.Task, ref.Index).
 		Scan(&t.State, &t.Generation, &t.Attempt, &t.Epoch, &t.Session, &t.Failures, &t.Losses, &suspect, &unclosed,
-			&t.Waiting, &upstream, &t.When, &t.RetryIf, &t.Retries, &backoffUS, &ready, &t.Reason, &t.Kind, &t.Ending)
+			&t.Waiting, &upstream, &t.When, &t.RetryIf, &t.Retries, &backoffUS, &ready, &t.Reason, &t.Kind, &t.Ending, &t.Priority, &limited)
 	if errors.Is(err, sql.ErrNoRows) {
 		return run.Snapshot{}, fault.New(fault.NotFound, "no task %s in run %s", ref.Task, ref.Run)
 	}
 	if err != nil {
 		return run.Snapshot{}, err
 	}
-	t.Suspect, t.Unclosed, t.ReadyAt, t.Backoff = suspect != 0, unclosed != 0, optionalAt(ready), microseconds(backoffUS)
+	t.Suspect, t.Unclosed, t.Limited, t.ReadyAt, t.Backoff = suspect != 0, unclosed != 0, limited != 0, optionalAt(ready), microseconds(backoffUS)
 	if err := json.Unmarshal([]byte(upstream), &t.Upstream); err != nil {
 		return run.Snapshot{}, fault.New(fault.Internal, "upstream of %s: %w", ref, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/run"
 	"github.com/tidemill/tidemill/internal/ledger/engine"
 )
 
@@ -28,6 +29,7 @@ type Tx struct {
 	now      time.Time
 	note     Note
 	counters map[string]int64
+	parked   map[run.Ref]bool // what a claim has put into the queue of a limit
 
 	unprepared []string
 }
@@ -219,6 +221,15 @@ func (l *Ledger) prepareLater(ctx context.Context, texts []string) {
 // for epochs and fences, so that nothing restored or renamed can look newer
 // than it is (PROTOCOLS §2.4).
 func (tx *Tx) next(name string) (int64, error) {
+	if _, err := tx.counter(name); err != nil {
+		return 0, err
+	}
+	tx.counters[name]++
+	return tx.counters[name], nil
+}
+
+// counter returns the newest number of a counter, which goes on from there if it is set.
+func (tx *Tx) counter(name string) (int64, error) {
 	if _, ok := tx.counters[name]; !ok {
 		var v int64
 		err := tx.queryRow(`SELECT value FROM counter WHERE name = $1`+tx.ledger.engine.ForUpdate, name).Scan(&v)
@@ -232,7 +243,6 @@ func (tx *Tx) next(name string) (int64, error) {
 		}
 		tx.counters[name] = v
 	}
-	tx.counters[name]++
 	return tx.counters[name], nil
 }
 

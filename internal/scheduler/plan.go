@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -36,7 +37,11 @@ func Tasks(p *project.Project, pl *project.Pipeline, window calendar.Window, due
 		if !chosen[t.Name] {
 			continue
 		}
-		n := ledger.NewTask{Name: t.Name, When: t.When, RetryIf: t.RetryIf, Retries: t.Retries, Backoff: t.Backoff}
+		n := ledger.NewTask{Name: t.Name, When: t.When, RetryIf: t.RetryIf, Retries: t.Retries, Backoff: t.Backoff, Priority: t.Priority}
+		needs := p.Needs(pl, &t)
+		for _, limit := range slices.Sorted(maps.Keys(needs)) {
+			n.Needs = append(n.Needs, ledger.Need{Limit: limit, Amount: needs[limit]})
+		}
 		for _, up := range t.Upstream {
 			if chosen[up] {
 				n.Upstream = append(n.Upstream, up)

@@ -62,7 +62,7 @@ func (w *world) activate() {
 	for _, pl := range w.live.Pipelines {
 		names = append(names, pl.Name)
 	}
-	if err := w.ledger.Activate(w.t.Context(), "base", "b1", names); err != nil {
+	if err := w.ledger.Activate(w.t.Context(), "base", "b1", names, nil); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -58,6 +58,7 @@ func (v *version) readProject(f *folder.File) {
 	v.out.Timezone = v.zone
 	v.projectSecrets()
 	v.projectStores()
+	v.projectPools()
 	v.projectAlerts()
 	for _, r := range v.references {
 		v.checkReference(r, nil, func(p problem.Problem) { v.refuse(p) })

@@ -56,6 +56,8 @@ func (v *version) buildPipeline(p *pipeline) {
 		p.out.Deadline = 0
 	}
 	var found problem.List
+	p.out.Limit, found = size(s.Limit, "limit")
+	v.fail([]string{p.name}, found...)
 	p.out.Params, found = file.Params(s.Params)
 	v.fail([]string{p.name}, found...)
 	for _, t := range p.tasks {

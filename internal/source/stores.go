@@ -1,6 +1,7 @@
 package source
 
 import (
+	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/source/file"
+	"github.com/tidemill/tidemill/internal/source/form"
 )
 
 func (v *version) projectStores() {
@@ -29,6 +31,9 @@ func (v *version) projectStores() {
 			}
 			out.External = append(out.External, e.V)
 		}
+		var wrong problem.List
+		out.Limit, wrong = size(s.Item.Limit, "limit")
+		v.refuse(wrong...)
 		if kind, ok := file.KindOf(out.Kind); ok {
 			v.storeSettings(s.Item, kind, s.Key.Place)
 		} else if s.Item.Kind.Given {
@@ -43,6 +48,52 @@ func (v *version) projectStores() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.stores)) {
 		v.out.Stores = append(v.out.Stores, *v.stores[name])
+	}
+}
+
+// projectPools reads how much there is of what is limited.
+func (v *version) projectPools() {
+	for _, p := range v.top.Pools {
+		n, wrong := size(p.Item, "a pool")
+		v.refuse(wrong...)
+		v.out.Pools = append(v.out.Pools, project.Pool{Name: p.Key.V, Size: n})
+	}
+}
+
+// size is how many there are of something: one or more.
+func size(n form.Whole, what string) (int, problem.List) {
+	if n.Given && (n.V < 1 || n.V > 1_000_000) {
+		return 1, problem.List{problem.New(problem.BadValue, n.Place, "write a number from 1 on", "%s cannot be %d", what, n.V)}
+	}
+	return int(n.V), nil
+}
+
+// taskPools checks what an attempt holds of the pools.
+func (v *version) taskPools(t *task) {
+	var names []string
+	for _, p := range v.out.Pools {
+		names = append(names, p.Name)
+	}
+	for _, h := range t.parsed.Task.Common.Pools {
+		take := 1
+		if h.Take.Given {
+			take = int(h.Take.V)
+		}
+		pool, known := v.out.Pool(h.Pool.V)
+		switch {
+		case !h.Pool.Given:
+			continue
+		case !known:
+			t.fail(v, problem.UnknownPool, h.Pool.Place, suggest(h.Pool.V, names, "declare it in tidemill.yaml under pools:"), "unknown pool %q", h.Pool.V)
+			continue
+		case take < 1 || take > pool.Size:
+			t.fail(v, problem.BadValue, h.Take.Place, fmt.Sprintf("write a number from 1 to %d", pool.Size), "the task takes %d of the pool %s, which has %d: it would never start", take, pool.Name, pool.Size)
+		}
+		t.out.Pools = append(t.out.Pools, project.Hold{Pool: pool.Name, Take: take})
+	}
+	t.out.Priority = int(pick(t, v, "priority", func(d *file.TaskDefaults) form.Whole { return d.Priority }, 0))
+	if t.out.Priority > 100 {
+		t.fail(v, problem.BadValue, t.out.Origins["priority"].Place, "write a number from 0 to 100", "the priority cannot be %d", t.out.Priority)
 	}
 }
 

@@ -32,6 +32,7 @@ func (v *version) buildTask(t *task) {
 		return
 	}
 	v.taskDefaults(t)
+	v.taskPools(t)
 	v.taskParams(t)
 	v.taskSecrets(t)
 	t.out.After = texts(in.Common.After)

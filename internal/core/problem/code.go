@@ -40,6 +40,7 @@ const (
 	UnknownColumn    Code = "TM214"
 	DuplicateBinding Code = "TM215"
 	UnknownCalendar  Code = "TM216"
+	UnknownPool      Code = "TM217"
 
 	BadCron     Code = "TM301"
 	BadZone     Code = "TM302"

@@ -37,6 +37,7 @@ var table = map[Code]entry{
 	DuplicateTask:    {SeverityError, "two files make one task", "A task's name is its file's name without the ending; two files of one pipeline share it."},
 	UnknownChannel:   {SeverityError, "unknown channel", "Routes name channels declared under alerts.channels."},
 	UnknownEnv:       {SeverityError, "unknown environment", "Environments are declared in tidemill.yaml under environments:."},
+	UnknownPool:      {SeverityError, "unknown pool", "Pools are declared in tidemill.yaml under pools:, each with how much there is of it."},
 	UnknownCalendar:  {SeverityError, "unknown calendar", "Calendars are files in calendars/: NAME.yaml, or NAME.ics as it was exported or downloaded."},
 	BadTable:         {SeverityError, "not a table name", "A table is store:schema.name; without store: it is in the warehouse."},
 	UnknownColumn:    {SeverityError, "unknown column", "The contract of the table has no such field."},

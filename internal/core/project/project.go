@@ -26,6 +26,7 @@ type Project struct {
 	Stores      []Store      `json:"stores"`
 	Alerts      Alerts       `json:"alerts"`
 	Calendars   []Calendar   `json:"calendars,omitempty"`
+	Pools       []Pool       `json:"pools,omitempty"`
 	Pipelines   []Pipeline   `json:"pipelines"`
 	Sets        []FeatureSet `json:"feature_sets,omitempty"`
 }
@@ -43,6 +44,7 @@ type Store struct {
 	Kind     string            `json:"kind"`     // duckdb, files, postgres
 	Settings map[string]string `json:"settings"` // as written, secrets as {secret.x}
 	External []string          `json:"external,omitempty"`
+	Limit    int               `json:"limit,omitempty"` // attempts that may use it at once; 0: any number
 	Place    problem.Place     `json:"place"`
 }
 
@@ -85,6 +87,7 @@ type Pipeline struct {
 	Missed   Missed        `json:"missed"`
 	Overlap  Overlap       `json:"overlap"`
 	Deadline time.Duration `json:"deadline,omitempty"` // after due; 0 is none
+	Limit    int           `json:"limit,omitempty"`    // attempts of all its runs at once; 0: any number
 	Params   []Param       `json:"params,omitempty"`
 	Tasks    []Task        `json:"tasks"`
 	Place    problem.Place `json:"place"`

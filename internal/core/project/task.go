@@ -51,6 +51,8 @@ type Task struct {
 	Retries  int               `json:"retries"`
 	Backoff  time.Duration     `json:"backoff"`
 	Timeout  time.Duration     `json:"timeout,omitempty"` // 0 is none
+	Priority int               `json:"priority,omitempty"`
+	Pools    []Hold            `json:"pools,omitempty"` // what an attempt holds while it runs
 	Previous bool              `json:"after_previous,omitempty"`
 	Digest   string            `json:"digest,omitempty"` // sha256 of its file
 	Move     *Move             `json:"move,omitempty"`

@@ -104,6 +104,8 @@ type Task struct {
 	When       string // CEL; empty: all upstreams good
 	RetryIf    string // CEL over a failure; empty: every kind that a retry may mend
 	Retries    int
+	Priority   int  // the higher the earlier among what is ready
+	Limited    bool // its attempts hold something of which there is only so much
 	Backoff    time.Duration
 	ReadyAt    time.Time // when backoff ends, or since when it is ready
 	Reason     string    // why it waits or how it ended, one sentence

@@ -66,6 +66,22 @@ func Worker(workers, slots, busy int, since time.Time) Reason {
 	return r
 }
 
+// Limit says: something of which there is only so much is taken. Holders are those
+// that hold it, RUN/TASK each.
+func Limit(words string, capacity int, holders []string, since time.Time) Reason {
+	text := fmt.Sprintf("waits for %s, of which there is %d", words, capacity)
+	const most = 3
+	switch n := len(holders); {
+	case n == 0:
+		text += ", and others stand before it"
+	case n > most:
+		text += fmt.Sprintf("; it is held by %s and %d more", strings.Join(holders[:most], ", "), n-most)
+	default:
+		text += "; it is held by " + strings.Join(holders, ", ")
+	}
+	return Reason{Text: text, Since: since, Next: "starts by itself when enough of it is given back"}
+}
+
 // Backoff says: the task rests between attempts.
 func Backoff(reason string, until time.Time, zone *time.Location) Reason {
 	return Reason{Text: "rests after " + reason, Next: "tries again by itself at " + moment(until, zone)}

@@ -153,6 +153,7 @@ func Run(t *testing.T, open func(*testing.T) *ledger.Ledger) {
 	maps.Copy(tests, scheduled)
 	maps.Copy(tests, workers)
 	maps.Copy(tests, pruned)
+	maps.Copy(tests, limited)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -67,7 +67,7 @@ func (b *bundle) decide(plan func(slot.Pipeline, time.Time) (slot.Decision, erro
 
 func (b *bundle) activate() {
 	b.t.Helper()
-	if err := b.Activate(b.t.Context(), environment, "b1", []string{"land"}); err != nil {
+	if err := b.Activate(b.t.Context(), environment, "b1", []string{"land"}, nil); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -13,6 +13,7 @@ type Project struct {
 	Stores       []form.Named[Store]       `key:"stores" is:"name" doc:"Places where data live. Without one named warehouse there is a DuckDB file in .tidemill."`
 	Defaults     Defaults                  `key:"defaults" doc:"Settings of pipelines and tasks that say nothing themselves."`
 	Alerts       Alerts                    `key:"alerts" doc:"Who is told about incidents."`
+	Pools        []form.Named[form.Whole]  `key:"pools" is:"name" doc:"Things of which there is only so much, such as cards or licences, and how much: what running attempts hold of them never exceeds it."`
 	Include      []form.Text               `key:"include" one:"" doc:"Further files of the bundle, as paths or globs below the project folder."`
 	Environments []form.Named[Environment] `key:"environments" is:"name" doc:"Overlays by name, chosen with --env or TIDEMILL_ENV. Mappings merge, lists and whole stores are replaced."`
 }
@@ -34,6 +35,7 @@ type Store struct {
 	form.Mapping
 	Kind     form.Text               `key:"kind" required:"" doc:"duckdb, files or postgres."`
 	External []form.Text             `key:"external" one:"" doc:"Patterns such as public.* of tables that somebody else writes."`
+	Limit    form.Whole              `key:"limit" doc:"How many attempts may use the store at once; without it any number."`
 	Settings []form.Named[form.Text] `rest:"" loose:"" fill:"secret" doc:"Settings of the kind."`
 }
 
@@ -50,10 +52,11 @@ type Defaults struct {
 
 // TaskDefaults are the settings of tasks that each level may give.
 type TaskDefaults struct {
-	Retries form.Whole    `key:"retries" default:"0" doc:"How often a failed attempt is tried again."`
-	Backoff form.Duration `key:"backoff" default:"30s" doc:"Wait before the first retry; it doubles each time."`
-	Timeout form.Duration `key:"timeout" doc:"How long an attempt may run."`
-	Driver  form.Text     `key:"driver" one_of:"uv,venv,system" doc:"What makes the environments of Python tasks; uv where it is found, else venv."`
+	Retries  form.Whole    `key:"retries" default:"0" doc:"How often a failed attempt is tried again."`
+	Backoff  form.Duration `key:"backoff" default:"30s" doc:"Wait before the first retry; it doubles each time."`
+	Timeout  form.Duration `key:"timeout" doc:"How long an attempt may run."`
+	Priority form.Whole    `key:"priority" default:"0" doc:"From 0 to 100: among tasks that are ready the higher starts earlier; one of low priority is overtaken by a thousand starts for each step, and no more."`
+	Driver   form.Text     `key:"driver" one_of:"uv,venv,system" doc:"What makes the environments of Python tasks; uv where it is found, else venv."`
 }
 
 // PipelineDefaults hold for the tasks of one pipeline.
@@ -94,6 +97,7 @@ type Pipeline struct {
 	Missed      Missed              `key:"missed" doc:"What becomes of slots that could not start when due."`
 	Overlap     form.Text           `key:"overlap" one_of:"queue,queue_all,skip,cancel,allow" default:"queue" doc:"What happens when a run is due while another one of the pipeline goes on."`
 	Deadline    form.Duration       `key:"deadline" doc:"How long after due a run may take before it is late."`
+	Limit       form.Whole          `key:"limit" doc:"How many attempts of all runs of the pipeline may run at once; without it any number."`
 	Params      []form.Named[Param] `key:"params" is:"name" doc:"Parameters of all tasks of the pipeline."`
 	Defaults    PipelineDefaults    `key:"defaults" doc:"Settings of tasks that say nothing themselves."`
 }
@@ -172,8 +176,16 @@ type TaskSettings struct {
 	RetryIf       form.Text           `key:"retry_if" is:"cel" doc:"CEL over kind, message, exit_code (-1: no process ended by itself) and attempt: which failures are tried again, within retries."`
 	Params        []form.Named[Param] `key:"params" is:"name" doc:"Parameters of the task."`
 	Secrets       []form.Text         `key:"secrets" one:"" doc:"Secrets that the task may read."`
+	Pools         []PoolHold          `key:"pools" one:"" doc:"What an attempt holds of the project's pools while it runs."`
 	AfterPrevious form.Flag           `key:"after_previous" default:"false" doc:"Wait until the previous window's run of this task succeeded."`
 	TaskDefaults
+}
+
+// PoolHold is what an attempt holds of a pool.
+type PoolHold struct {
+	form.Mapping
+	Pool form.Text  `key:"pool" short:"" required:"" doc:"The pool."`
+	Take form.Whole `key:"take" default:"1" doc:"How much of it."`
 }
 
 // YAMLTask is a task file in YAML.
