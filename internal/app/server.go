@@ -176,7 +176,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	part("api", s.serve)
 	part("dispatch", s.dispatcher.Run)
-	part("notify", (&notify.Notifier{Ledger: s.ledger, Plan: s.alertPlan, Log: s.options.Log, Wake: s.outbox}).Run)
+	part("notify", (&notify.Notifier{Ledger: s.ledger, Environment: s.options.Environment, Plan: s.alertPlan, Log: s.options.Log, Wake: s.outbox}).Run)
 	if s.options.Watch {
 		part("catalog", s.watch)
 	}

@@ -19,7 +19,7 @@ func (s *Server) alertRoutes(mux *http.ServeMux) {
 		return s.Ledger.Incidents(ctx, s.Environment, r.URL.Query().Get("resolved") == "true")
 	}))
 	mux.HandleFunc("GET /api/v1/notifications", handle(func(ctx context.Context, r *http.Request) ([]ledger.Notification, error) {
-		return s.Ledger.Notifications(ctx, s.Environment, number(r, "most", 50))
+		return s.Ledger.Notifications(ctx, s.Environment, "", number(r, "most", 50))
 	}))
 	mux.HandleFunc("POST /api/v1/alerts/test", handle(s.testAlert))
 	mux.HandleFunc("GET /api/v1/models", handle(func(ctx context.Context, r *http.Request) ([]api.Model, error) {
@@ -63,7 +63,7 @@ func (s *Server) testAlert(ctx context.Context, r *http.Request) ([]api.AlertTes
 			if action == "resolved" {
 				incident.State, incident.Resolved, incident.Resolution = "resolved", time.Now().UTC(), "the test is over"
 			}
-			answer, err := plan.Channels[name].Send(ctx, notify.Message{ID: -now.UnixMilli()*2 - int64(n), Action: action, Incident: incident})
+			answer, err := plan.Channels[name].Send(ctx, notify.Message{ID: -now.UnixMilli()*2 - int64(n), Action: action, Told: notify.Told{Incident: incident}})
 			one := api.AlertTest{Channel: name, Action: action, Answer: answer}
 			if err != nil {
 				one.Error = err.Error()

@@ -29,7 +29,6 @@ type version struct {
 	out       project.Project
 	stores    map[string]*project.Store
 	secrets   map[string]bool
-	channels  map[string]bool
 	contracts map[string]*binding
 	doubled   []doubled
 	pipelines []*pipeline
@@ -100,7 +99,7 @@ func newVersion(options *Options, stray problem.List) *version {
 	return &version{
 		options: options, stray: stray,
 		schedules: map[string]file.Schedule{}, stores: map[string]*project.Store{}, secrets: map[string]bool{},
-		channels: map[string]bool{}, contracts: map[string]*binding{}, sets: map[string]*set{},
+		contracts: map[string]*binding{}, sets: map[string]*set{},
 		writers: map[string][]*task{}, models: map[string][]*task{},
 		signature: map[string]Signature{}, broken: map[string]bool{},
 	}

@@ -202,7 +202,7 @@ func again(t *testing.T, b *bundle) {
 			if n.State == "new" {
 				err = b.RouteNotification(t.Context(), n, map[string]json.RawMessage{"oncall": json.RawMessage(`{}`)}, []string{"oncall"})
 			} else {
-				err = b.SettleNotification(t.Context(), n.ID, "sent", "yes", b.now)
+				err = b.SettleNotification(t.Context(), n.ID, "sent", "yes", b.now, 1)
 			}
 			if err != nil {
 				t.Fatal(err)

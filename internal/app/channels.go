@@ -1,0 +1,59 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
+	"github.com/tidemill/tidemill/internal/notify"
+	"github.com/tidemill/tidemill/internal/notify/webhook"
+)
+
+// channelKinds make a channel of its name and its settings, the secrets filled in.
+var channelKinds = map[string]func(name string, settings map[string]string) (notify.Channel, error){
+	"webhook": webhook.Open,
+}
+
+// alertPlan makes channels of what the live project declares. A channel whose
+// secret is missing keeps what it is given waiting, and says why.
+func (s *Server) alertPlan() notify.Plan {
+	p, _ := s.Live()
+	if p == nil {
+		return notify.Plan{}
+	}
+	plan := notify.Plan{Routes: p.Alerts.Routes, Channels: map[string]notify.Channel{}, Else: map[string]string{}, Runbooks: map[string]string{}}
+	if zone, err := time.LoadLocation(p.Timezone); err == nil {
+		plan.Zone = zone
+	}
+	for _, pl := range p.Pipelines {
+		plan.Runbooks[pl.Name] = pl.Runbook
+	}
+	for _, c := range p.Alerts.Channels {
+		plan.Channels[c.Name] = s.channel(p, c)
+		plan.Else[c.Name] = c.Else
+	}
+	return plan
+}
+
+func (s *Server) channel(p *project.Project, c project.Channel) notify.Channel {
+	settings, err := expandAll(s.options.Layout.Project, p, c.Settings)
+	if err != nil {
+		return broken{fault.New(fault.Unavailable, "%w: %w", notify.ErrUnusable, err)}
+	}
+	open, ok := channelKinds[c.Kind]
+	if !ok {
+		return broken{fault.New(fault.Invalid, "no kind of channel %q", c.Kind)}
+	}
+	channel, err := open(c.Name, settings)
+	if err != nil { // a secret may be what is wrong, and may be put right
+		return broken{fault.New(fault.Unavailable, "%w: %w", notify.ErrUnusable, err)}
+	}
+	return channel
+}
+
+// broken is a channel that cannot be opened.
+type broken struct{ err error }
+
+// Send refuses.
+func (b broken) Send(context.Context, notify.Message) (string, error) { return "", b.err }

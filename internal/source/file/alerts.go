@@ -1,0 +1,41 @@
+package file
+
+import (
+	"github.com/tidemill/tidemill/internal/source/form"
+)
+
+// Alerts say who is told about incidents.
+type Alerts struct {
+	form.Mapping
+	Channels []form.Named[Channel] `key:"channels" is:"name" doc:"Ways to reach somebody, by name."`
+	Routes   []Route               `key:"routes" doc:"Which incidents go to which channels; the first match wins."`
+}
+
+// Channel is a way to reach somebody.
+type Channel struct {
+	form.Mapping
+	Kind form.Text `key:"kind" required:"" one_of:"webhook" doc:"Kind of channel."`
+	URL  form.Text `key:"url" required:"webhook" fill:"secret" doc:"Where messages are sent."`
+	HMAC form.Text `key:"hmac" of:"webhook" fill:"secret" doc:"Key that signs each request."`
+	Else form.Text `key:"else" doc:"Another channel, which is told of an incident as well when this one refuses a message, or has not taken it for a minute."`
+}
+
+// Route sends incidents to channels.
+type Route struct {
+	form.Mapping
+	Name   form.Text     `key:"name" is:"name" doc:"Name of the route, for tidemill alert."`
+	When   form.Text     `key:"when" is:"cel" doc:"CEL over severity, kind, pipeline, task and owner; without it everything matches."`
+	To     []form.Text   `key:"to" one:"" required:"" doc:"Channels; an empty list is seen in command line and UI only."`
+	Repeat form.Duration `key:"repeat" doc:"How often an open incident is told again."`
+}
+
+// Settings are what the channel says, by key.
+func (c Channel) Settings() map[string]string {
+	out := map[string]string{}
+	for key, text := range map[string]form.Text{"url": c.URL, "hmac": c.HMAC} {
+		if text.Given {
+			out[key] = text.V
+		}
+	}
+	return out
+}
