@@ -7,7 +7,9 @@ import (
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/notify"
+	"github.com/tidemill/tidemill/internal/notify/heartbeat"
 	"github.com/tidemill/tidemill/internal/notify/webhook"
+	"github.com/tidemill/tidemill/internal/secret"
 )
 
 // channelKinds make a channel of its name and its settings, the secrets filled in.
@@ -50,6 +52,16 @@ func (s *Server) channel(p *project.Project, c project.Channel) notify.Channel {
 		return broken{fault.New(fault.Unavailable, "%w: %w", notify.ErrUnusable, err)}
 	}
 	return channel
+}
+
+// heartbeat is where the live project wants the server to be heard.
+func (s *Server) heartbeat() (heartbeat.Target, error) {
+	p, _ := s.Live()
+	if p == nil || p.Alerts.Heartbeat == nil {
+		return heartbeat.Target{}, nil
+	}
+	settings, err := expandAll(s.options.Layout.Project, p, map[string]string{"url": p.Alerts.Heartbeat.URL})
+	return heartbeat.Target{URL: secret.New(settings["url"]), Every: p.Alerts.Heartbeat.Every}, err
 }
 
 // broken is a channel that cannot be opened.

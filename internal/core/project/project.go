@@ -54,8 +54,15 @@ func (s *Store) IsExternal(t Table) bool {
 
 // Alerts says who is told about incidents.
 type Alerts struct {
-	Channels []Channel `json:"channels,omitempty"`
-	Routes   []Route   `json:"routes,omitempty"`
+	Channels  []Channel  `json:"channels,omitempty"`
+	Routes    []Route    `json:"routes,omitempty"`
+	Heartbeat *Heartbeat `json:"heartbeat,omitempty"`
+}
+
+// Heartbeat is an outside address that hears from the server every so often.
+type Heartbeat struct {
+	URL   string        `json:"url"`
+	Every time.Duration `json:"every"`
 }
 
 // Channel is one way to reach somebody.

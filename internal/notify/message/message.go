@@ -155,7 +155,10 @@ func title(i ledger.Incident) string {
 	case "worker_lost":
 		return where + " lost its worker again and again"
 	case "notification_failed":
-		return "channel " + strings.TrimPrefix(where, channelPrefix) + " reaches nobody"
+		if name, ok := strings.CutPrefix(where, channelPrefix); ok {
+			return "channel " + name + " reaches nobody"
+		}
+		return "the heartbeat reaches nobody"
 	case "test":
 		return "a test of Tidemill's alerts"
 	}
@@ -172,6 +175,9 @@ func commands(i ledger.Incident) []Command {
 	case "definition_error":
 		return []Command{{"look", program + "check"}}
 	case "notification_failed":
+		if !strings.HasPrefix(i.Pipeline, channelPrefix) {
+			return []Command{{"look", program + "incidents"}}
+		}
 		return []Command{{"look", program + "incidents --sent"}, {"try", program + "alert test " + strings.TrimPrefix(i.Pipeline, channelPrefix)}}
 	case "test":
 		return nil

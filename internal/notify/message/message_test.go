@@ -41,6 +41,8 @@ func kinds() map[string]notify.Told {
 	broken.Owner = ""
 	silent := incident("notification_failed", "error", "", "channel oncall: a message was given up: 410 Gone")
 	silent.Pipeline, silent.Owner = "alerts:oncall", ""
+	deaf := incident("notification_failed", "error", "", "channel heartbeat answered 404 Not Found")
+	deaf.Pipeline, deaf.Owner = "alerts.heartbeat", ""
 	elsewhere := incident("task_failed", "error", "orders", "exit code 4: bad key", failed(run, "orders"))
 	elsewhere.Environment = "prod"
 	many := incident("task_failed", "critical", "orders", "the source is not there")
@@ -67,8 +69,9 @@ func kinds() map[string]notify.Told {
 			Incident: incident("worker_lost", "error", "orders", "its process was ended by signal 9 (killed)", failed(run, "orders")),
 			Facts:    notify.Facts{Attempt: 1, Attempts: 3, NextTry: opened.Add(10 * time.Minute)},
 		},
-		"notification_failed": {Incident: silent},
-		"test":                {Incident: test},
+		"notification_failed":           {Incident: silent},
+		"notification_failed_heartbeat": {Incident: deaf},
+		"test":                          {Incident: test},
 	}
 }
 

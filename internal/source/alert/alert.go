@@ -1,4 +1,4 @@
-// Package alert reads who is told about incidents: channels and routes.
+// Package alert reads who is told about incidents: channels, routes, heartbeat.
 //
 // What a channel may say is declared in source/file; here is what the
 // declaration cannot say. The package must not know how a channel sends.
@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/core/expr"
 	"github.com/tidemill/tidemill/internal/core/problem"
@@ -41,6 +42,9 @@ func Read(a file.Alerts) (project.Alerts, problem.List) {
 	}
 	for i, one := range a.Routes {
 		out.Routes = append(out.Routes, r.route(a.Routes, i, one))
+	}
+	if a.Heartbeat != nil {
+		out.Heartbeat = r.heartbeat(*a.Heartbeat)
 	}
 	return out, r.problems
 }
@@ -120,6 +124,20 @@ func (r *reader) route(all []file.Route, i int, one file.Route) project.Route {
 			r.unknown(to)
 		}
 		out.To = append(out.To, to.V)
+	}
+	return out
+}
+
+// beat is how often the heartbeat is sent unless the project says otherwise.
+const beat = time.Minute
+
+func (r *reader) heartbeat(h file.Heartbeat) *project.Heartbeat {
+	r.address(h.URL)
+	out := &project.Heartbeat{URL: h.URL.V, Every: beat}
+	if h.Every.Given {
+		if out.Every = h.Every.V; out.Every < time.Second {
+			r.add(problem.BadDuration, h.Every.Place, "write 1s or more, such as 1m", "a heartbeat needs time between its beats")
+		}
 	}
 	return out
 }

@@ -7,8 +7,9 @@ import (
 // Alerts say who is told about incidents.
 type Alerts struct {
 	form.Mapping
-	Channels []form.Named[Channel] `key:"channels" is:"name" doc:"Ways to reach somebody, by name."`
-	Routes   []Route               `key:"routes" doc:"Which incidents go to which channels; the first match wins."`
+	Channels  []form.Named[Channel] `key:"channels" is:"name" doc:"Ways to reach somebody, by name."`
+	Routes    []Route               `key:"routes" doc:"Which incidents go to which channels; the first match wins."`
+	Heartbeat *Heartbeat            `key:"heartbeat" doc:"An outside address that is asked again and again, and tells somebody when that ends: a dead scheduler cannot."`
 }
 
 // Channel is a way to reach somebody.
@@ -27,6 +28,13 @@ type Route struct {
 	When   form.Text     `key:"when" is:"cel" doc:"CEL over severity, kind, pipeline, task and owner; without it everything matches."`
 	To     []form.Text   `key:"to" one:"" required:"" doc:"Channels; an empty list is seen in command line and UI only."`
 	Repeat form.Duration `key:"repeat" doc:"How often an open incident is told again."`
+}
+
+// Heartbeat is an outside address that hears from the server.
+type Heartbeat struct {
+	form.Mapping
+	URL   form.Text     `key:"url" short:"" required:"" fill:"secret" doc:"What is asked with GET while the server schedules and can write its ledger."`
+	Every form.Duration `key:"every" default:"1m" doc:"How often."`
 }
 
 // Settings are what the channel says, by key.
