@@ -62,8 +62,34 @@ func (r *reader) warn(at problem.Place, remedy, format string, args ...any) {
 
 func (r *reader) channel(name form.Text, c file.Channel) {
 	r.address(c.URL)
+	r.secret(c.Token, "token")
+	if c.Kind.V == "slack" {
+		r.slack(name.Place, c)
+	}
 	if c.Else.Given {
 		r.otherwise(name, c)
+	}
+}
+
+// slack checks that there is one way to Slack: an incoming webhook, or a bot with
+// a channel to post to.
+func (r *reader) slack(at problem.Place, c file.Channel) {
+	switch {
+	case !c.Token.Given && !c.URL.Given:
+		r.add(problem.MissingKey, at, "add url: with an incoming webhook, or token: and channel: of a bot", "the channel lacks a way to Slack")
+	case c.Token.Given && !c.Channel.Given:
+		r.add(problem.MissingKey, at, "add channel: with the Slack channel that the bot posts to", "the channel has a token and lacks the key \"channel\"")
+	case !c.Token.Given && c.Channel.Given:
+		r.add(problem.BadValue, c.Channel.Place, "leave it out: an incoming webhook posts to the channel that it was made for; or give a token", "channel: has no effect without a token")
+	case !c.Token.Given:
+		r.secret(c.URL, "url of an incoming webhook")
+	}
+}
+
+// secret warns of a secret that stands in the project's files.
+func (r *reader) secret(t form.Text, what string) {
+	if literal(t) {
+		r.warn(t.Place, "declare it under secrets: and write {secret.NAME}", "the %s is a secret, and stands in the project's files", what)
 	}
 }
 
