@@ -49,25 +49,13 @@ type Command struct{ For, Text string }
 // Of returns the parts of a message.
 func Of(m notify.Message) Note {
 	i := m.Incident
-	n := Note{Status: m.Action, Title: title(i), Owner: i.Owner, Error: firstLine(i.Summary), Runbook: m.Facts.Runbook}
+	n := Note{Status: m.Action, Title: title(i), Owner: i.Owner, Error: firstLine(i.Summary), Runbook: firstLine(m.Facts.Runbook)}
 	if i.Environment != "" && i.Environment != "base" {
 		n.Title += " [" + i.Environment + "]"
 	}
 	n.Since = clock(i.Opened, m.Zone)
-	for at, r := range i.Runs {
-		if at == maxRuns {
-			n.More = len(i.Runs) - at
-			break
-		}
-		line := "run " + r.Run
-		if strings.Contains(r.Run, "@") {
-			line = "slot " + r.Run
-		}
-		if w := r.Window.Text(m.Zone); w != "" {
-			line += ", window " + w
-		}
-		n.Runs = append(n.Runs, line)
-	}
+	n.More = max(len(i.Runs)-maxRuns, 0)
+	n.Runs = Runs(i.Runs[:len(i.Runs)-n.More], m.Zone)
 	if m.Action == "resolved" {
 		n.Ended = "after " + span(i.Resolved.Sub(i.Opened))
 		if i.Resolution != "" {
@@ -78,6 +66,23 @@ func Of(m notify.Message) Note {
 	n.Attempt = attempt(m.Facts, m.Zone)
 	n.Type = commands(i)
 	return n
+}
+
+// Runs are the lines that say which runs, or slots that never became one, an
+// incident is about.
+func Runs(list []ledger.IncidentRun, zone *time.Location) []string {
+	var out []string
+	for _, r := range list {
+		line := "run " + r.Run
+		if strings.Contains(r.Run, "@") {
+			line = "slot " + r.Run
+		}
+		if w := r.Window.Text(zone); w != "" {
+			line += ", window " + w
+		}
+		out = append(out, line)
+	}
+	return out
 }
 
 // Headline is the one line that stands for the whole: of a list, a lock screen, a subject.

@@ -63,6 +63,7 @@ func (r *reader) warn(at problem.Place, remedy, format string, args ...any) {
 func (r *reader) channel(name form.Text, c file.Channel) {
 	r.address(c.URL)
 	r.secret(c.Token, "token")
+	r.secret(c.Key, "key")
 	if c.Kind.V == "slack" {
 		r.slack(name.Place, c)
 	}
