@@ -8,6 +8,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/notify"
 	"github.com/tidemill/tidemill/internal/notify/heartbeat"
+	"github.com/tidemill/tidemill/internal/notify/opsgenie"
 	"github.com/tidemill/tidemill/internal/notify/pagerduty"
 	"github.com/tidemill/tidemill/internal/notify/slack"
 	"github.com/tidemill/tidemill/internal/notify/webhook"
@@ -16,7 +17,7 @@ import (
 
 // channelKinds make a channel of its name and its settings, the secrets filled in.
 var channelKinds = map[string]func(name string, settings map[string]string) (notify.Channel, error){
-	"webhook": webhook.Open, "slack": slack.Open, "pagerduty": pagerduty.Open,
+	"webhook": webhook.Open, "slack": slack.Open, "pagerduty": pagerduty.Open, "opsgenie": opsgenie.Open,
 }
 
 // alertPlan makes channels of what the live project declares. A channel whose
