@@ -64,6 +64,13 @@ func (r *reader) channel(name form.Text, c file.Channel) {
 	r.address(c.URL)
 	r.secret(c.Token, "token")
 	r.secret(c.Key, "key")
+	r.secret(c.Password, "password")
+	if c.ResolveTimeout.Given && c.ResolveTimeout.V < leastTimeout {
+		r.add(problem.BadDuration, c.ResolveTimeout.Place, "write 1m or more; Alertmanager's own default is 5m", "an alert that lapses so soon would come and go")
+	}
+	if c.User.Given != c.Password.Given {
+		r.add(problem.MissingKey, name.Place, "give both, or neither", "user: and password: belong together")
+	}
 	if c.Kind.V == "slack" {
 		r.slack(name.Place, c)
 	}
@@ -154,6 +161,9 @@ func (r *reader) route(all []file.Route, i int, one file.Route) project.Route {
 	}
 	return out
 }
+
+// leastTimeout is how long an alert must hold that is not sent again.
+const leastTimeout = time.Minute
 
 // beat is how often the heartbeat is sent unless the project says otherwise.
 const beat = time.Minute

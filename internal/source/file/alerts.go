@@ -15,14 +15,17 @@ type Alerts struct {
 // Channel is a way to reach somebody.
 type Channel struct {
 	form.Mapping
-	Kind    form.Text `key:"kind" required:"" one_of:"webhook,slack,pagerduty,opsgenie" doc:"Kind of channel."`
-	URL     form.Text `key:"url" required:"webhook" fill:"secret" doc:"Where messages are sent. For slack the incoming webhook, or with a token the API, https://slack.com/api unless it is another one. For pagerduty https://events.pagerduty.com unless it is another one, such as https://events.eu.pagerduty.com. For opsgenie the flavour's, unless it is another one, such as https://api.eu.opsgenie.com."`
-	HMAC    form.Text `key:"hmac" of:"webhook" fill:"secret" doc:"Key that signs each request."`
-	Token   form.Text `key:"token" of:"slack" fill:"secret" doc:"A bot's token, in place of an incoming webhook: an incident is one message with a thread, which is rewritten at its end."`
-	Channel form.Text `key:"channel" of:"slack" doc:"With a token: the Slack channel, by name or id."`
-	Key     form.Text `key:"key" of:"pagerduty,opsgenie" required:"pagerduty,opsgenie" fill:"secret" doc:"For pagerduty the routing key of an integration of the kind Events API v2; for opsgenie the key of an API integration."`
-	Flavour form.Text `key:"flavour" of:"opsgenie" one_of:"jsm,opsgenie" default:"jsm" doc:"jsm: Jira Service Management; opsgenie: Opsgenie itself, whose end Atlassian has announced. Both speak the same protocol."`
-	Else    form.Text `key:"else" doc:"Another channel, which is told of an incident as well when this one refuses a message, or has not taken it for a minute."`
+	Kind           form.Text     `key:"kind" required:"" one_of:"webhook,alertmanager,slack,pagerduty,opsgenie" doc:"Kind of channel."`
+	URL            form.Text     `key:"url" required:"webhook,alertmanager" fill:"secret" doc:"Where messages are sent. For alertmanager its address without /api/v2. For slack the incoming webhook, or with a token the API, https://slack.com/api unless it is another one. For pagerduty https://events.pagerduty.com unless it is another one, such as https://events.eu.pagerduty.com. For opsgenie the flavour's, unless it is another one, such as https://api.eu.opsgenie.com."`
+	HMAC           form.Text     `key:"hmac" of:"webhook" fill:"secret" doc:"Key that signs each request."`
+	Token          form.Text     `key:"token" of:"slack,alertmanager" fill:"secret" doc:"For slack a bot's token, in place of an incoming webhook: an incident is one message with a thread, which is rewritten at its end. For alertmanager a bearer token."`
+	User           form.Text     `key:"user" of:"alertmanager" fill:"secret" doc:"Who sends, where the receiver wants to know."`
+	Password       form.Text     `key:"password" of:"alertmanager" fill:"secret" doc:"The user's password."`
+	ResolveTimeout form.Duration `key:"resolve_timeout" of:"alertmanager" default:"5m" doc:"How long Alertmanager holds an alert that is not sent again; it is sent three times as often."`
+	Channel        form.Text     `key:"channel" of:"slack" doc:"With a token: the Slack channel, by name or id."`
+	Key            form.Text     `key:"key" of:"pagerduty,opsgenie" required:"pagerduty,opsgenie" fill:"secret" doc:"For pagerduty the routing key of an integration of the kind Events API v2; for opsgenie the key of an API integration."`
+	Flavour        form.Text     `key:"flavour" of:"opsgenie" one_of:"jsm,opsgenie" default:"jsm" doc:"jsm: Jira Service Management; opsgenie: Opsgenie itself, whose end Atlassian has announced. Both speak the same protocol."`
+	Else           form.Text     `key:"else" doc:"Another channel, which is told of an incident as well when this one refuses a message, or has not taken it for a minute."`
 }
 
 // Route sends incidents to channels.
@@ -44,10 +47,13 @@ type Heartbeat struct {
 // Settings are what the channel says, by key.
 func (c Channel) Settings() map[string]string {
 	out := map[string]string{}
-	for key, text := range map[string]form.Text{"url": c.URL, "hmac": c.HMAC, "token": c.Token, "channel": c.Channel, "key": c.Key, "flavour": c.Flavour} {
+	for key, text := range map[string]form.Text{"url": c.URL, "hmac": c.HMAC, "token": c.Token, "channel": c.Channel, "key": c.Key, "flavour": c.Flavour, "user": c.User, "password": c.Password} {
 		if text.Given {
 			out[key] = text.V
 		}
+	}
+	if c.ResolveTimeout.Given {
+		out["resolve_timeout"] = c.ResolveTimeout.V.String()
 	}
 	return out
 }

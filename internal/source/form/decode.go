@@ -121,7 +121,11 @@ func (d *Decoder) mapping(n *tree.Node, v reflect.Value, what string) {
 	}
 	for _, f := range s.fields {
 		if _, ok := n.Entry(f.key); f.requiredOf(kind) && !ok {
-			d.add(problem.MissingKey, n.Place, fmt.Sprintf("add %s: %s", f.key, f.doc), "%s lacks the key %q", what, f.key)
+			meaning, more, _ := strings.Cut(f.doc, ". ")
+			if more != "" {
+				meaning += "."
+			}
+			d.add(problem.MissingKey, n.Place, fmt.Sprintf("add %s: %s", f.key, meaning), "%s lacks the key %q", what, f.key)
 		}
 	}
 }
