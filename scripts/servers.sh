@@ -6,6 +6,13 @@ cd "$(dirname "$0")/.."
 mkdir -p .tools
 export GOFLAGS=-buildvcs=false GOWORK=off
 
+# Mailpit takes e-mail and tells over HTTP what it got.
+MAILPIT=v1.27.11
+if [ ! -x .tools/mailpit ]; then
+  echo "building Mailpit $MAILPIT for the tests"
+  GOBIN="$PWD/.tools" go install "github.com/axllent/mailpit@$MAILPIT"
+fi
+
 # Alertmanager does not build as it is fetched: its web pages are made apart. A
 # page that says so stands in for them.
 ALERTMANAGER=v0.34.2

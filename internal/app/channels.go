@@ -8,6 +8,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/notify"
 	"github.com/tidemill/tidemill/internal/notify/alertmanager"
+	"github.com/tidemill/tidemill/internal/notify/email"
 	"github.com/tidemill/tidemill/internal/notify/heartbeat"
 	"github.com/tidemill/tidemill/internal/notify/opsgenie"
 	"github.com/tidemill/tidemill/internal/notify/pagerduty"
@@ -19,6 +20,7 @@ import (
 // channelKinds make a channel of its name and its settings, the secrets filled in.
 var channelKinds = map[string]func(name string, settings map[string]string) (notify.Channel, error){
 	"webhook": webhook.Open, "alertmanager": alertmanager.Open, "slack": slack.Open, "pagerduty": pagerduty.Open, "opsgenie": opsgenie.Open,
+	"email": email.Open,
 }
 
 // alertPlan makes channels of what the live project declares. A channel whose

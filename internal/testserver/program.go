@@ -119,3 +119,27 @@ func Alertmanager(t *testing.T, config string) (url string) {
 	serve(t, url+"/-/ready", "alertmanager", "--config.file="+file, "--storage.path="+t.TempDir(), "--web.listen-address="+listen, "--cluster.listen-address=")
 	return url
 }
+
+// Mail is a running Mailpit.
+type Mail struct {
+	SMTP string // HOST:PORT
+	API  string
+	Stop func()
+}
+
+// Mailpit runs a real Mailpit with further flags. Chaos is on: it can be told to refuse.
+func Mailpit(t *testing.T, flags ...string) Mail {
+	t.Helper()
+	return MailpitAt(t, address(t), flags...)
+}
+
+// MailpitAt is Mailpit at an address of the caller's, such as that of an earlier one.
+func MailpitAt(t *testing.T, smtp string, flags ...string) Mail {
+	t.Helper()
+	listen := address(t)
+	m := Mail{SMTP: smtp, API: "http://" + listen}
+	m.Stop = serve(t, m.API+"/readyz", "mailpit", append([]string{
+		"--smtp", smtp, "--listen", listen, "--disable-version-check", "--smtp-disable-rdns", "--enable-chaos",
+	}, flags...)...)
+	return m
+}

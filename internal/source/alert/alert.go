@@ -6,6 +6,7 @@ package alert
 
 import (
 	"fmt"
+	"net/mail"
 	"net/url"
 	"slices"
 	"strings"
@@ -74,6 +75,9 @@ func (r *reader) channel(name form.Text, c file.Channel) {
 	if c.Kind.V == "slack" {
 		r.slack(name.Place, c)
 	}
+	if c.Kind.V == "email" {
+		r.email(c)
+	}
 	if c.Else.Given {
 		r.otherwise(name, c)
 	}
@@ -91,6 +95,27 @@ func (r *reader) slack(at problem.Place, c file.Channel) {
 		r.add(problem.BadValue, c.Channel.Place, "leave it out: an incoming webhook posts to the channel that it was made for; or give a token", "channel: has no effect without a token")
 	case !c.Token.Given:
 		r.secret(c.URL, "url of an incoming webhook")
+	}
+}
+
+// email checks addresses, and that no password is sent in clear.
+func (r *reader) email(c file.Channel) {
+	for _, one := range append([]form.Text{c.From}, c.To...) {
+		if !one.Given {
+			continue
+		}
+		if _, err := mail.ParseAddress(one.V); err != nil {
+			r.add(problem.BadValue, one.Place, "write name@example.net, or Name <name@example.net>", "%q is no address to write to", one.V)
+		}
+	}
+	if strings.ContainsAny(c.Host.V, ":/") {
+		r.add(problem.BadValue, c.Host.Place, "write the name alone; the port is a key of its own", "%q is no name of a server", c.Host.V)
+	}
+	if c.Port.Given && (c.Port.V == 0 || c.Port.V > maxPort) {
+		r.add(problem.BadValue, c.Port.Place, "leave it out, or write 1 to 65535", "there is no port %d", c.Port.V)
+	}
+	if c.TLS.V == "none" && c.User.Given {
+		r.add(problem.BadValue, c.TLS.Place, "write tls: starttls, or leave out user: and password:", "without TLS the password would be sent in clear")
 	}
 }
 
@@ -161,6 +186,8 @@ func (r *reader) route(all []file.Route, i int, one file.Route) project.Route {
 	}
 	return out
 }
+
+const maxPort = 65535
 
 // leastTimeout is how long an alert must hold that is not sent again.
 const leastTimeout = time.Minute

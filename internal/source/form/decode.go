@@ -108,7 +108,7 @@ func (d *Decoder) mapping(n *tree.Node, v reflect.Value, what string) {
 		switch {
 		case ok && !s.fields[i].fits(kind):
 			remedy := fmt.Sprintf("the keys of the kind %s are %s", kind, strings.Join(s.keysOf(kind), ", "))
-			d.add(problem.UnknownKey, e.Place, remedy, "the kind %s has no key %q; it is one of %s", kind, e.Key, list(s.fields[i].of))
+			d.add(problem.UnknownKey, e.Place, remedy, "the kind %s has no key %q, which belongs to %s", kind, e.Key, list(s.fields[i].of))
 		case ok && e.Key != "":
 			f := &s.fields[i]
 			d.value(e.Value, v.FieldByIndex(f.index), f, e.Key)
