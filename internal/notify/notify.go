@@ -44,6 +44,7 @@ type Facts struct {
 	Attempt  int       `json:"attempt,omitempty"`  // which failure of the task it was, from 1
 	Attempts int       `json:"attempts,omitempty"` // how many it has
 	NextTry  time.Time `json:"next_try,omitzero"`
+	Last     bool      `json:"last,omitempty"` // no other attempt follows by itself
 	Runbook  string    `json:"runbook,omitempty"`
 }
 
@@ -322,7 +323,7 @@ func (n *Notifier) body(ctx context.Context, plan Plan, i ledger.Incident) (json
 			if t.Name != i.Task || t.Failures == 0 {
 				continue
 			}
-			s.Attempt, s.Attempts = t.Failures, t.Retries+1
+			s.Attempt, s.Attempts, s.Last = t.Failures, t.Retries+1, t.State.Terminal()
 			if t.State == run.TaskBackoff {
 				s.NextTry = t.ReadyAt
 			}

@@ -217,7 +217,7 @@ func attempt(f notify.Facts, zone *time.Location) string {
 	switch {
 	case !f.NextTry.IsZero():
 		return text + ", the next one at " + clock(f.NextTry, zone)
-	case f.Attempt >= f.Attempts:
+	case f.Last:
 		return text + ", no other follows"
 	}
 	return text

@@ -54,7 +54,7 @@ func kinds() map[string]notify.Told {
 	return map[string]notify.Told{
 		"task_failed": {
 			Incident: incident("task_failed", "error", "orders", "exit code 4: KeyError: 'amount'\nTraceback (most recent call last):\n  …", failed(run, "orders")),
-			Facts:    notify.Facts{Attempt: 3, Attempts: 3, Runbook: "https://wiki.example.net/land"},
+			Facts:    notify.Facts{Attempt: 3, Attempts: 3, Last: true, Runbook: "https://wiki.example.net/land"},
 		},
 		"task_failed_elsewhere": {Incident: elsewhere},
 		"task_failed_often":     {Incident: many},
