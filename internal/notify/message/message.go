@@ -3,14 +3,15 @@
 // sets the same parts in its own way.
 //
 // It holds no secrets and no rows: what an incident says was masked where it was
-// written, and of a long text only the first line is told. It must not know any
-// channel.
+// written, the values that a contract refused are left out, and of a long text only
+// the first line is told. It must not know any channel.
 package message
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -49,7 +50,7 @@ type Command struct{ For, Text string }
 // Of returns the parts of a message.
 func Of(m notify.Message) Note {
 	i := m.Incident
-	n := Note{Status: m.Action, Title: title(i), Owner: i.Owner, Error: firstLine(i.Summary), Runbook: firstLine(m.Facts.Runbook)}
+	n := Note{Status: m.Action, Title: title(i), Owner: i.Owner, Error: firstLine(withoutValues(i.Summary)), Runbook: firstLine(m.Facts.Runbook)}
 	if i.Environment != "" && i.Environment != "base" {
 		n.Title += " [" + i.Environment + "]"
 	}
@@ -244,6 +245,21 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d days", int(d.Round(24*time.Hour)/(24*time.Hour)))
 }
 
+// values are what a refusal says of the row that it shows as an example.
+var values = []*regexp.Regexp{
+	regexp.MustCompile(`(?s)( by the rule "(?:[^"\\]|\\.)*"): .*$`),                 // one row, which a contract rejects
+	regexp.MustCompile(`(?s)(; most by "(?:[^"\\]|\\.)*" \([0-9]+\)), such as .*$`), // the first of many in quarantine
+}
+
+// withoutValues takes the values of rows out of what a contract's refusal says.
+// They stay where the rows are: in the log, the ledger and the quarantine.
+func withoutValues(text string) string {
+	for _, v := range values {
+		text = v.ReplaceAllString(text, "$1")
+	}
+	return text
+}
+
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	return Cut(strings.TrimSpace(line), maxError)
@@ -287,7 +303,7 @@ func Labels(i ledger.Incident) map[string]string {
 
 // Annotations explain an incident in the same family.
 func Annotations(m notify.Message) map[string]string {
-	return map[string]string{"summary": m.Incident.Summary, "description": describe(m), "incident": m.Incident.ID}
+	return map[string]string{"summary": withoutValues(m.Incident.Summary), "description": describe(m), "incident": m.Incident.ID}
 }
 
 // describe is the annotation that says what is wrong for whom, and what to type next.
@@ -299,7 +315,7 @@ func describe(m notify.Message) string {
 		fmt.Fprintf(&b, "%s is well again: %s.", what, i.Resolution)
 		return b.String()
 	}
-	fmt.Fprintf(&b, "%s: %s", what, i.Summary)
+	fmt.Fprintf(&b, "%s: %s", what, withoutValues(i.Summary))
 	for n, r := range i.Runs {
 		if n == maxRuns {
 			fmt.Fprintf(&b, "\nand %d more runs", len(i.Runs)-n)

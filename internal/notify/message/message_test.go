@@ -125,6 +125,26 @@ func TestALongErrorIsOneShortLine(t *testing.T) {
 	}
 }
 
+func TestTheValuesOfRowsAreNotTold(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`table raw.orders: the contract orders@1.0.0 refused a row at orders/a.csv:2 by the rule "amount.type": amount "k4n4ry at x.csv:3" is no number`:                                     `table raw.orders: the contract orders@1.0.0 refused a row at orders/a.csv:2 by the rule "amount.type"`,
+		`the table refused row 7 by the rule "a \"b\" c": amount k4n4ry is less than 0`:                                                                                                      `the table refused row 7 by the rule "a \"b\" c"`,
+		`the contract o@1 refuses the load: 9 of 9 rows went to quarantine, and the error budget is 0 rows; most by "amount.type" (9), such as "k4n4ry` + "\n" + `" is no number at a.csv:2`: `the contract o@1 refuses the load: 9 of 9 rows went to quarantine, and the error budget is 0 rows; most by "amount.type" (9)`,
+		`exit code 4: bad key`: `exit code 4: bad key`,
+	} {
+		m := notify.Message{Action: "firing", Told: notify.Told{Incident: incident("contract_broken", "error", "orders", text)}}
+		if got := message.Of(m).Error; got != want {
+			t.Errorf("%q is told as %q, want %q", text, got, want)
+		}
+		for _, a := range message.Annotations(m) {
+			if strings.Contains(a, "k4n4ry") {
+				t.Errorf("%q is annotated as %q", text, a)
+			}
+		}
+	}
+}
+
 func TestAKeyIsTheFingerprintOrItsBeginningWithAHash(t *testing.T) {
 	t.Parallel()
 	if got := message.Key("prod/land/flights/task_failed", 255); got != "prod/land/flights/task_failed" {
