@@ -94,15 +94,15 @@ func (n *Notifier) deliver(ctx context.Context, plan Plan, l *lane, one ledger.N
 	if err != nil {
 		return n.giveUp(ctx, one, "the message cannot be read: "+err.Error())
 	}
+	if until, shut := l.shut(time.Now()); shut {
+		return n.hold(ctx, plan, one, until, l.why)
+	}
 	before, err := n.before(ctx, one, &m)
 	if err != nil {
 		return err
 	}
 	if !before.IsZero() {
 		return n.hold(ctx, plan, one, before, "an earlier message about the same cause comes first")
-	}
-	if until, shut := l.shut(time.Now()); shut {
-		return n.hold(ctx, plan, one, until, l.why)
 	}
 	if err := l.pace(ctx, channel); err != nil {
 		return nil //nolint:nilerr // the server ends; the message waits for the next one

@@ -1,23 +1,20 @@
 package alertmanager_test
 
 import (
-	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
-	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/ledger"
 	"github.com/tidemill/tidemill/internal/notify"
 	"github.com/tidemill/tidemill/internal/notify/alertmanager"
+	"github.com/tidemill/tidemill/internal/notify/notifytest"
 	"github.com/tidemill/tidemill/internal/testserver"
 )
 
@@ -42,17 +39,6 @@ func ask(t *testing.T, url string) (out []held) {
 		t.Fatal(err)
 	}
 	return out
-}
-
-// await asks until the answer fits.
-func await(t *testing.T, what string, fits func() bool) {
-	t.Helper()
-	for begun := time.Now(); !fits(); {
-		if time.Since(begun) > 20*time.Second {
-			t.Fatalf("never: %s", what)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
 }
 
 // told is a receiver of what Alertmanager sends on.
@@ -103,56 +89,14 @@ func channel(t *testing.T, settings map[string]string) notify.Channel {
 	return c
 }
 
-// notifier runs what the program runs, with one Alertmanager as the only channel.
-func notifier(t *testing.T, c notify.Channel) *ledger.Ledger {
-	t.Helper()
-	l, err := ledger.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	wake := make(chan struct{}, 1)
-	l.Notify = func(n ledger.Note) {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	}
-	n := notify.Notifier{
-		Ledger: l, Environment: "prod", Log: slog.New(slog.DiscardHandler), Wake: wake,
-		Plan: func() notify.Plan {
-			return notify.Plan{
-				Routes: []project.Route{{To: []string{"prometheus"}}}, Channels: map[string]notify.Channel{"prometheus": c},
-				Runbooks: map[string]string{"land": "https://wiki.example.net/land"},
-			}
-		},
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		_ = l.Close()
-	})
-	return l
-}
-
-var failed = ledger.Report{
-	Environment: "prod", Kind: "task_failed", Severity: "error", Pipeline: "land", Task: "orders", Owner: "data", Summary: "exit code 4: bad key",
-}
-
 func TestARealAlertmanagerHoldsAnIncidentForAsLongAsItIsOpen(t *testing.T) {
 	t.Parallel()
 	out := newTold(t)
 	url := testserver.Alertmanager(t, strings.ReplaceAll(config, "URL", out.URL))
 	// Three seconds and not five minutes: the alert would lapse twice over here.
-	l := notifier(t, channel(t, map[string]string{"url": url, "resolve_timeout": "3s"}))
-	if err := l.Report(t.Context(), failed); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "the alert is told of", func() bool { return out.all() == "firing task_failed orders" })
+	bench := notifytest.Start(t, channel(t, map[string]string{"url": url, "resolve_timeout": "3s"}), 0)
+	bench.Fail()
+	notifytest.Await(t, "the alert is told of", func() bool { return out.all() == "firing task_failed orders" })
 	for begun := time.Now(); time.Since(begun) < 7*time.Second; time.Sleep(100 * time.Millisecond) {
 		list := ask(t, url)
 		if len(list) != 1 || list[0].Status.State != "active" {
@@ -167,10 +111,8 @@ func TestARealAlertmanagerHoldsAnIncidentForAsLongAsItIsOpen(t *testing.T) {
 	if got := out.all(); got != "firing task_failed orders" {
 		t.Errorf("while the incident was open Alertmanager told of: %s", got)
 	}
-	if err := l.Resolve(t.Context(), failed, "run r2 succeeded"); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "the end is told of", func() bool { return out.all() == "firing task_failed orders, resolved task_failed orders" })
+	bench.Recover()
+	notifytest.Await(t, "the end is told of", func() bool { return out.all() == "firing task_failed orders, resolved task_failed orders" })
 	time.Sleep(2 * time.Second) // the end is said again meanwhile, and stays the end
 	if list := ask(t, url); len(list) != 0 {
 		t.Errorf("after the end Alertmanager holds %+v", list)
@@ -192,7 +134,7 @@ func TestAnAlertThatNobodyRepeatsLapses(t *testing.T) {
 	if len(ask(t, url)) != 1 {
 		t.Error("the alert is not there")
 	}
-	await(t, "the alert lapses", func() bool { return len(ask(t, url)) == 0 })
+	notifytest.Await(t, "the alert lapses", func() bool { return len(ask(t, url)) == 0 })
 }
 
 func TestARealAlertmanagerRefusesWhatIsNoAlert(t *testing.T) {

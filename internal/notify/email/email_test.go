@@ -1,7 +1,6 @@
 package email_test
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -12,7 +11,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
-	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -24,10 +22,10 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/fault"
-	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/ledger"
 	"github.com/tidemill/tidemill/internal/notify"
 	"github.com/tidemill/tidemill/internal/notify/email"
+	"github.com/tidemill/tidemill/internal/notify/notifytest"
 	"github.com/tidemill/tidemill/internal/testserver"
 )
 
@@ -304,46 +302,16 @@ func TestAMailServerThatComesBackGetsWhatWaited(t *testing.T) {
 	t.Parallel()
 	server := testserver.Mailpit(t)
 	server.Stop()
-	l, err := ledger.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	c := channel(t, settings(t, server.SMTP))
-	n := notify.Notifier{
-		Ledger: l, Environment: "prod", Log: slog.New(slog.DiscardHandler),
-		Plan: func() notify.Plan {
-			return notify.Plan{Routes: []project.Route{{To: []string{"office"}}}, Channels: map[string]notify.Channel{"office": c}}
-		},
-	}
-	failed := ledger.Report{Environment: "prod", Kind: "task_failed", Severity: "error", Pipeline: "land", Task: "orders", Summary: "exit code 4"}
-	if err := l.Report(t.Context(), failed); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Resolve(t.Context(), failed, "run r2 succeeded"); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
-	await := func(what string, fits func() bool) {
-		for begun := time.Now(); !fits(); <-time.After(50 * time.Millisecond) {
-			if time.Since(begun) > 30*time.Second {
-				t.Fatalf("never: %s", what)
-			}
-		}
-	}
-	await("a try that fails", func() bool {
-		list, err := l.Notifications(t.Context(), "prod", "", 10)
-		return err == nil && len(list) == 2 && list[1].Attempts > 0 && strings.Contains(list[1].Answer, "refused")
+	bench := notifytest.Start(t, channel(t, settings(t, server.SMTP)), 0)
+	bench.Fail()
+	bench.Recover()
+	notifytest.Await(t, "a try that fails", func() bool {
+		list := bench.Messages()
+		return len(list) == 2 && list[0].Attempts > 0 && strings.Contains(list[0].Answer, "refused")
 	})
 	server = testserver.MailpitAt(t, server.SMTP)
 	var got []*mail.Message
-	await("both messages", func() bool { got = box(t, server.API); return len(got) == 2 })
-	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	notifytest.Await(t, "both messages", func() bool { got = box(t, server.API); return len(got) == 2 })
 	if !strings.HasPrefix(got[0].Header.Get("Subject"), "[firing]") || !strings.HasPrefix(got[1].Header.Get("Subject"), "[resolved]") ||
 		got[1].Header.Get("References") != got[0].Header.Get("Message-Id") {
 		t.Errorf("the mailbox holds %v and %v", got[0].Header, got[1].Header)

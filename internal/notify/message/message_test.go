@@ -116,6 +116,17 @@ func TestEveryKindOfIncidentReadsAsItsGoldenFile(t *testing.T) {
 	}
 }
 
+func TestEveryKindThatAPipelineCanHaveHasAMessage(t *testing.T) {
+	t.Parallel()
+	have := kinds()
+	for _, k := range notify.Kinds {
+		told, ok := have[k.Name]
+		if !ok || told.Incident.Severity != k.Severity || (told.Incident.Task != "") != k.Task || (told.Incident.Owner != "") != k.Owner {
+			t.Errorf("%+v is told as %+v", k, told.Incident)
+		}
+	}
+}
+
 func TestALongErrorIsOneShortLine(t *testing.T) {
 	t.Parallel()
 	i := incident("task_failed", "error", "orders", strings.Repeat("ü", 4000)+"\nsecond line")

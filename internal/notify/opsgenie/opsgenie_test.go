@@ -16,6 +16,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/ledger"
 	"github.com/tidemill/tidemill/internal/notify"
+	"github.com/tidemill/tidemill/internal/notify/notifytest"
 	"github.com/tidemill/tidemill/internal/notify/opsgenie"
 )
 
@@ -201,5 +202,22 @@ func TestTheFlavourIsTheAddress(t *testing.T) {
 		if err != nil || c.(opsgenie.Channel).URL != want {
 			t.Errorf("flavour %q: %+v, %v", flavour, c, err)
 		}
+	}
+}
+
+func TestADeskInTroubleHearsOfTheBeginningAndThenOfTheEnd(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.answer = []int{503, 500}
+	bench := notifytest.Start(t, d.channel(t, key), 0)
+	bench.Fail()
+	bench.Recover() // before anybody has heard
+	if list := bench.AwaitSent(2); list[0].Attempts != 3 || list[1].Attempts != 1 {
+		t.Errorf("the messages are %+v", list)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.closed) != 1 || len(d.open) != 0 {
+		t.Errorf("open %v, closed %v", d.open, d.closed)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/ledger"
 	"github.com/tidemill/tidemill/internal/notify"
+	"github.com/tidemill/tidemill/internal/notify/notifytest"
 	"github.com/tidemill/tidemill/internal/notify/pagerduty"
 )
 
@@ -30,14 +31,15 @@ const (
 type service struct {
 	*httptest.Server
 	mu     sync.Mutex
-	answer []int // statuses before it works
+	answer []int  // statuses before it works
+	after  string // what 429 says, in seconds
 	open   map[string]int
 	closed []string
 	last   map[string]any
 }
 
 func newService(t *testing.T) *service {
-	s := &service{open: map[string]int{}}
+	s := &service{open: map[string]int{}, after: "30"}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
 	return s
@@ -50,7 +52,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		status := s.answer[0]
 		s.answer = s.answer[1:]
 		if status == http.StatusTooManyRequests {
-			w.Header().Set("Retry-After", "30")
+			w.Header().Set("Retry-After", s.after)
 		}
 		w.WriteHeader(status)
 		return
@@ -226,5 +228,22 @@ func TestARoutingKeyHas32Characters(t *testing.T) {
 	t.Parallel()
 	if _, err := pagerduty.Open("oncall", map[string]string{"key": "t0ps3cret"}); err == nil || strings.Contains(err.Error(), "t0ps3cret") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestAPagerInTroubleHearsOfTheBeginningAndThenOfTheEnd(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.answer, s.after = []int{500, 429, 503}, "1"
+	bench := notifytest.Start(t, s.channel(t, key), 0)
+	bench.Fail()
+	bench.Recover() // before anybody has heard
+	if list := bench.AwaitSent(2); list[0].Attempts != 4 || list[1].Attempts != 1 || strings.Contains(list[0].Answer, key) {
+		t.Errorf("the messages are %+v", list)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Equal(s.closed, []string{"0123 prod/land/orders/task_failed"}) || len(s.open) != 0 {
+		t.Errorf("open %v, closed %v", s.open, s.closed)
 	}
 }

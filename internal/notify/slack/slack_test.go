@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/ledger"
 	"github.com/tidemill/tidemill/internal/notify"
+	"github.com/tidemill/tidemill/internal/notify/notifytest"
 	"github.com/tidemill/tidemill/internal/notify/slack"
 	"github.com/tidemill/tidemill/internal/secret"
 )
@@ -33,6 +35,7 @@ type workspace struct {
 	t     *testing.T
 	mu    sync.Mutex
 	limit int    // answers 429 so many times
+	after string // and says to come again after so many seconds
 	say   string // the API answers with this error
 	posts []posted
 	calls []string
@@ -44,7 +47,7 @@ type posted struct {
 }
 
 func newWorkspace(t *testing.T) *workspace {
-	w := &workspace{t: t}
+	w := &workspace{t: t, after: "17"}
 	w.Server = httptest.NewServer(w)
 	t.Cleanup(w.Close)
 	return w
@@ -55,7 +58,7 @@ func (w *workspace) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	defer w.mu.Unlock()
 	if w.limit > 0 {
 		w.limit--
-		out.Header().Set("Retry-After", "17")
+		out.Header().Set("Retry-After", w.after)
 		http.Error(out, "rate_limited", http.StatusTooManyRequests)
 		return
 	}
@@ -290,5 +293,33 @@ func TestAHookThatIsGoneIsFinalAndItsAddressStaysSecret(t *testing.T) {
 	server.Close()
 	if _, err = c.Send(t.Context(), incident("firing")); !fault.Is(err, fault.Unavailable) || strings.Contains(err.Error(), "t0ps3cret") {
 		t.Errorf("nobody listens: %v", err)
+	}
+}
+
+func TestTheLedgerRemembersTheThread(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t)
+	w.limit, w.after = 2, "1"
+	bench := notifytest.Start(t, w.bot(token), time.Second)
+	posts := func() []posted {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return slices.Clone(w.posts)
+	}
+	bench.Fail()
+	notifytest.Await(t, "the incident is posted, after two refusals", func() bool {
+		list := bench.Messages()
+		return len(list) > 0 && list[0].State == "sent"
+	})
+	if first := bench.Messages()[0]; first.Attempts != 3 || first.Answer != "posted C0DATA 1764000000.000001" {
+		t.Errorf("the first message is %+v", first)
+	}
+	notifytest.Await(t, "it is told again in its thread", func() bool { bench.Fail(); return len(posts()) >= 2 })
+	bench.Recover()
+	notifytest.Await(t, "its end is told", func() bool { return strings.HasPrefix(posts()[0].Text, "[resolved]") && len(posts()) > 2 })
+	for _, p := range posts()[1:] {
+		if p.Thread != posts()[0].TS {
+			t.Errorf("%+v stands outside of the thread", p)
+		}
 	}
 }
