@@ -25,6 +25,7 @@ if [ "${1:-}" = tests ]; then
       exit 1
     fi
   fi
+  scripts/servers.sh
 fi
 
 # The project's own Python: for the SDK's tests, and uv for making environments quickly.

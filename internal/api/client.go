@@ -225,9 +225,10 @@ func (c *Client) Notifications(ctx context.Context, most int) (out []ledger.Noti
 	return out, c.call(ctx, http.MethodGet, "/api/v1/notifications?most="+strconv.Itoa(most), nil, &out)
 }
 
-// AlertTest sends a trigger and a resolve over the channels of a route.
-func (c *Client) AlertTest(ctx context.Context, channel string) (out []AlertTest, err error) {
-	return out, c.call(ctx, http.MethodPost, "/api/v1/alerts/test?channel="+url.QueryEscape(channel), nil, &out)
+// AlertTest sends a trigger and a resolve over the channels of a route, by its
+// name or number, or over a channel; the empty word means all.
+func (c *Client) AlertTest(ctx context.Context, route string) (out []AlertTest, err error) {
+	return out, c.call(ctx, http.MethodPost, "/api/v1/alerts/test?route="+url.QueryEscape(route), nil, &out)
 }
 
 // Models lists model versions, the newest first; model may be empty.

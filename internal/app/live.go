@@ -7,13 +7,9 @@ import (
 
 	"github.com/tidemill/tidemill/internal/bundle"
 	"github.com/tidemill/tidemill/internal/catalog"
-	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/ledger"
-	"github.com/tidemill/tidemill/internal/notify"
-	"github.com/tidemill/tidemill/internal/notify/webhook"
-	"github.com/tidemill/tidemill/internal/secret"
 )
 
 // openCatalog reads the project and makes what is good of it live.
@@ -112,34 +108,6 @@ func (s *Server) Problems() problem.List { return s.catalog.Problems() }
 
 // Stale lists the pipelines that run on their last good version.
 func (s *Server) Stale() []string { return s.catalog.Stale() }
-
-// alertPlan makes channels of what the live project declares. A channel whose
-// secret is missing keeps what it is given waiting, and says why.
-func (s *Server) alertPlan() notify.Plan {
-	p, _ := s.Live()
-	if p == nil {
-		return notify.Plan{}
-	}
-	plan := notify.Plan{Routes: p.Alerts.Routes, Channels: map[string]notify.Channel{}}
-	for _, c := range p.Alerts.Channels {
-		settings, err := expandAll(s.options.Layout.Project, p, c.Settings)
-		switch {
-		case err != nil:
-			plan.Channels[c.Name] = broken{fault.New(fault.Unavailable, "%w: %w", notify.ErrUnusable, err)}
-		case c.Kind == "webhook":
-			plan.Channels[c.Name] = webhook.Channel{Name: c.Name, URL: secret.New(settings["url"]), Key: secret.New(settings["hmac"])}
-		default:
-			plan.Channels[c.Name] = broken{fault.New(fault.Invalid, "no kind of channel %q", c.Kind)}
-		}
-	}
-	return plan
-}
-
-// broken is a channel that cannot be opened.
-type broken struct{ err error }
-
-// Send refuses.
-func (b broken) Send(context.Context, notify.Message) (string, error) { return "", b.err }
 
 // cacheFile is where answers about unchanged texts are kept between reads.
 func (l Layout) cacheFile(name string) string {

@@ -26,6 +26,7 @@ import (
 	"github.com/tidemill/tidemill/internal/ledger"
 	"github.com/tidemill/tidemill/internal/logs"
 	"github.com/tidemill/tidemill/internal/notify"
+	"github.com/tidemill/tidemill/internal/notify/heartbeat"
 	"github.com/tidemill/tidemill/internal/scheduler"
 )
 
@@ -176,13 +177,16 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	part("api", s.serve)
 	part("dispatch", s.dispatcher.Run)
-	part("notify", (&notify.Notifier{Ledger: s.ledger, Plan: s.alertPlan, Log: s.options.Log, Wake: s.outbox}).Run)
+	part("notify", (&notify.Notifier{Ledger: s.ledger, Environment: s.options.Environment, Plan: s.alertPlan, Log: s.options.Log, Wake: s.outbox}).Run)
 	if s.options.Watch {
 		part("catalog", s.watch)
 	}
 	if s.options.Schedule {
 		part("scheduler", (&scheduler.Scheduler{
 			Ledger: s.ledger, Environment: s.options.Environment, Live: s.Live, Log: s.options.Log, Wake: s.slots,
+		}).Run)
+		part("heartbeat", (&heartbeat.Heartbeat{
+			Environment: s.options.Environment, Target: s.heartbeat, Trouble: s.ledger.Trouble, Incidents: s.ledger, Log: s.options.Log,
 		}).Run)
 	}
 	if s.options.Schedule && s.options.Worker {

@@ -21,8 +21,10 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/tidemill/tidemill/internal/api"
+	"github.com/tidemill/tidemill/internal/cli/alert"
 	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
 )
 
 // Version is set by the build.
@@ -73,7 +75,7 @@ type grammar struct {
 	Reproduce  reproduceCommand  `cmd:"" help:"Rebuild the training set of a model version and compare."`
 	Explain    explainCommand    `cmd:"" help:"Explain a code of a problem, or a prediction."`
 	Incidents  incidentsCommand  `cmd:"" help:"List incidents."`
-	Alert      alertCommand      `cmd:"" help:"Test alerts."`
+	Alert      alert.Command     `cmd:"" help:"Test alerts, and see who would hear of what."`
 	Verify     verifyCommand     `cmd:"" name:"verify-history" help:"Hold the history against the invariants."`
 	Prune      pruneCommand      `cmd:"" help:"Take old runs and resolved incidents out of the history."`
 	Backup     backupCommand     `cmd:"" help:"Copy the whole installation, look at a copy, and put one back."`
@@ -104,6 +106,18 @@ type session struct {
 // warehouse is a client of a server whose home worker is there.
 type warehouse struct{ *api.Client }
 
+// shared is a session for commands that live in packages of their own.
+type shared struct{ *session }
+
+// Context is the command's.
+func (s shared) Context() context.Context { return s.ctx }
+
+// Project reads the project.
+func (s shared) Project() (*project.Project, error) { return s.project() }
+
+// Judge writes data, and ends with the kind's exit code where they are bad.
+func (s shared) Judge(t output.Table, bad bool, kind fault.Kind) error { return s.judge(t, bad, kind) }
+
 // end ends what the command began.
 func (s *session) end() {
 	for _, end := range slices.Backward(s.ends) {
@@ -130,6 +144,7 @@ func Run(ctx context.Context, args []string, s Streams) int {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.UsageOnError(),
 		kong.BindToProvider(func(s *session) (*api.Client, error) { return s.connect(needs{}) }),
+		kong.BindToProvider(func(s *session) (alert.Session, error) { return shared{s}, nil }),
 		kong.BindToProvider(func(s *session) (warehouse, error) {
 			client, err := s.connect(needs{worker: true})
 			return warehouse{client}, err

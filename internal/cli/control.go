@@ -154,29 +154,6 @@ func (c incidentsCommand) Run(s *session, client *api.Client) error {
 	return s.give(t)
 }
 
-type alertCommand struct {
-	Test alertTestCommand `cmd:"" help:"Send a real trigger and a real resolve, and show both answers."`
-}
-
-type alertTestCommand struct {
-	Channel string `arg:"" optional:"" help:"The channel; without it every one."`
-}
-
-// Run tests channels.
-func (c alertTestCommand) Run(s *session, client *api.Client) error {
-	list, err := client.AlertTest(s.ctx, c.Channel)
-	if err != nil {
-		return err
-	}
-	t := output.Table{Columns: []string{"channel", "action", "answer", "error"}, Values: list}
-	failed := false
-	for _, a := range list {
-		t.Rows = append(t.Rows, []string{a.Channel, a.Action, a.Answer, a.Error})
-		failed = failed || a.Error != ""
-	}
-	return s.judge(t, failed, fault.Unavailable)
-}
-
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // short is the beginning of a long id.

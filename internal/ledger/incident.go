@@ -250,14 +250,14 @@ func (l *Ledger) RouteNotification(ctx context.Context, n Notification, bodies m
 	})
 }
 
-// SettleNotification records one try: sent, dead, or pending until next.
-func (l *Ledger) SettleNotification(ctx context.Context, id int64, state, answer string, next time.Time) error {
+// SettleNotification records tries, none where the message only waited: sent, dead, or pending until next.
+func (l *Ledger) SettleNotification(ctx context.Context, id int64, state, answer string, next time.Time, tries int) error {
 	return l.write(ctx, func(tx *Tx) error {
 		sent := time.Time{}
 		if state == "sent" {
 			sent = tx.now
 		}
-		return tx.exec(`UPDATE outbox SET state = $2, answer = $3, next_us = $4, sent_us = $5, attempts = attempts + 1 WHERE id = $1`,
-			id, state, answer, us(next), optionalUS(sent))
+		return tx.exec(`UPDATE outbox SET state = $2, answer = $3, next_us = $4, sent_us = $5, attempts = attempts + $6 WHERE id = $1`,
+			id, state, answer, us(next), optionalUS(sent), tries)
 	})
 }

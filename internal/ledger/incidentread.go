@@ -62,9 +62,10 @@ func (l *Ledger) incidentRuns(ctx context.Context, environment, id string) ([]In
 	})
 }
 
-// Notifications lists what was or will be sent, the newest first.
-func (l *Ledger) Notifications(ctx context.Context, environment string, most int) ([]Notification, error) {
+// Notifications lists what was or will be sent, about one cause or (empty) about all, the newest first.
+func (l *Ledger) Notifications(ctx context.Context, environment, fingerprint string, most int) ([]Notification, error) {
 	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT `+notificationColumns+` FROM outbox
-		WHERE environment = $1 AND channel <> '' ORDER BY id DESC LIMIT $2`), environment, most)
+		WHERE environment = $1 AND channel <> '' AND ($2 = '' OR incident IN (SELECT incident FROM incident WHERE environment = $1 AND fingerprint = $2))
+		ORDER BY id DESC LIMIT $3`), environment, fingerprint, most)
 	return scanAll(rows, err, scanNotification)
 }

@@ -58,7 +58,7 @@ func run(t *testing.T, r notify.Channel, routes []project.Route, span time.Durat
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	all, err := l.Notifications(t.Context(), "base", 100)
+	all, err := l.Notifications(t.Context(), "base", "", 100)
 	if err != nil {
 		t.Fatal(err)
 	}

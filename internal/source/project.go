@@ -9,7 +9,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/expr"
 	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
-	"github.com/tidemill/tidemill/internal/source/condition"
+	"github.com/tidemill/tidemill/internal/source/alert"
 	"github.com/tidemill/tidemill/internal/source/file"
 	"github.com/tidemill/tidemill/internal/source/folder"
 	"github.com/tidemill/tidemill/internal/source/form"
@@ -18,9 +18,9 @@ import (
 
 // readProject reads tidemill.yaml with the overlay of the environment.
 func (v *version) readProject(f *folder.File) {
-	root, found := tree.YAML(string(f.Data), tree.In(f.Path))
-	v.refuse(found...)
-	if root == nil && len(found) > 0 {
+	root, unread := tree.YAML(string(f.Data), tree.In(f.Path))
+	v.refuse(unread...)
+	if root == nil && len(unread) > 0 {
 		v.unread = true
 		return
 	}
@@ -59,7 +59,9 @@ func (v *version) readProject(f *folder.File) {
 	v.projectSecrets()
 	v.projectStores()
 	v.projectPools()
-	v.projectAlerts()
+	var found problem.List
+	v.out.Alerts, found = alert.Read(v.top.Alerts)
+	v.refuse(found...)
 	for _, r := range v.references {
 		v.checkReference(r, nil, func(p problem.Problem) { v.refuse(p) })
 	}
@@ -111,38 +113,6 @@ func (v *version) projectSecrets() {
 		}
 		v.secrets[s.Key.V] = true
 		v.out.Secrets = append(v.out.Secrets, project.Secret{Name: s.Key.V, Ref: s.Item.V, Place: s.Key.Place})
-	}
-}
-
-func (v *version) projectAlerts() {
-	var names []string
-	for _, c := range v.top.Alerts.Channels {
-		names = append(names, c.Key.V)
-		v.channels[c.Key.V] = true
-		settings := map[string]string{"url": c.Item.URL.V}
-		if c.Item.HMAC.Given {
-			settings["hmac"] = c.Item.HMAC.V
-		}
-		v.out.Alerts.Channels = append(v.out.Alerts.Channels, project.Channel{
-			Name: c.Key.V, Kind: c.Item.Kind.V, Settings: settings, Place: c.Key.Place,
-		})
-	}
-	for i, r := range v.top.Alerts.Routes {
-		route := project.Route{When: r.When.V, To: []string{}, Repeat: r.Repeat.V, Place: r.Place}
-		if r.When.Given {
-			v.refuse(condition.Check(expr.ScopeRoute, r.When)...)
-		} else if i < len(v.top.Alerts.Routes)-1 && r.Given {
-			p := problem.New(problem.BadValue, r.Place, "give it a when:, or make it the last one", "a route without when: takes every incident, so the routes behind it have no effect")
-			p.Severity = problem.SeverityWarning
-			v.refuse(p)
-		}
-		for _, to := range r.To {
-			if to.Given && !v.channels[to.V] {
-				v.refuse(problem.New(problem.UnknownChannel, to.Place, suggest(to.V, names, "declare it under alerts.channels"), "unknown channel %q", to.V))
-			}
-			route.To = append(route.To, to.V)
-		}
-		v.out.Alerts.Routes = append(v.out.Alerts.Routes, route)
 	}
 }
 

@@ -30,7 +30,7 @@ func (v *version) buildPipeline(p *pipeline) {
 	s, d := &p.settings, &v.top.Defaults
 	p.out.Name, p.out.About = p.name, s.Description.V
 	v.buildSchedule(p)
-	p.out.Owner = first(s.Owner, d.Owner).V
+	p.out.Owner, p.out.Runbook = first(s.Owner, d.Owner).V, first(s.Runbook, d.Runbook).V
 	p.out.Overlap = project.OverlapQueue
 	if o := first(s.Overlap, d.Overlap); o.Given {
 		p.out.Overlap = project.Overlap(o.V)

@@ -31,7 +31,6 @@ type version struct {
 	out       project.Project
 	stores    map[string]*project.Store
 	secrets   map[string]bool
-	channels  map[string]bool
 	contracts map[string]*binding
 	doubled   []doubled
 	pipelines []*pipeline
@@ -103,7 +102,7 @@ func newVersion(options *Options, stray problem.List) *version {
 	return &version{
 		options: options, stray: stray, calendars: dates.NewCalendars(),
 		schedules: map[string]file.Schedule{}, stores: map[string]*project.Store{}, secrets: map[string]bool{},
-		channels: map[string]bool{}, contracts: map[string]*binding{}, sets: map[string]*set{},
+		contracts: map[string]*binding{}, sets: map[string]*set{},
 		writers: map[string][]*task{}, models: map[string][]*task{},
 		signature: map[string]Signature{}, broken: map[string]bool{},
 	}

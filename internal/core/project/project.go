@@ -58,8 +58,15 @@ func (s *Store) IsExternal(t Table) bool {
 
 // Alerts says who is told about incidents.
 type Alerts struct {
-	Channels []Channel `json:"channels,omitempty"`
-	Routes   []Route   `json:"routes,omitempty"`
+	Channels  []Channel  `json:"channels,omitempty"`
+	Routes    []Route    `json:"routes,omitempty"`
+	Heartbeat *Heartbeat `json:"heartbeat,omitempty"`
+}
+
+// Heartbeat is an outside address that hears from the server every so often.
+type Heartbeat struct {
+	URL   string        `json:"url"`
+	Every time.Duration `json:"every"`
 }
 
 // Channel is one way to reach somebody.
@@ -67,11 +74,13 @@ type Channel struct {
 	Name     string            `json:"name"`
 	Kind     string            `json:"kind"`
 	Settings map[string]string `json:"settings"`
+	Else     string            `json:"else,omitempty"` // the channel that is told where this one fails
 	Place    problem.Place     `json:"place"`
 }
 
 // Route sends incidents that match When to channels; the first match wins.
 type Route struct {
+	Name   string        `json:"name,omitempty"`
 	When   string        `json:"when,omitempty"` // CEL; empty matches everything
 	To     []string      `json:"to"`
 	Repeat time.Duration `json:"repeat,omitempty"`
@@ -83,6 +92,7 @@ type Pipeline struct {
 	Name     string        `json:"name"`
 	About    string        `json:"about,omitempty"` // what it is for
 	Owner    string        `json:"owner,omitempty"`
+	Runbook  string        `json:"runbook,omitempty"` // what to do when it breaks
 	Schedule Schedule      `json:"schedule"`
 	Missed   Missed        `json:"missed"`
 	Overlap  Overlap       `json:"overlap"`

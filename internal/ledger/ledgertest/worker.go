@@ -25,6 +25,7 @@ var workers = map[string]func(*testing.T, *bundle){
 	"refused data and a task that failed are incidents of different kind": kinds,
 	"retry_if is asked about the exit code":                               retryIf,
 	"an open incident is told again, once for each time":                  again,
+	"messages are told apart by their cause, and waiting is no try":       causes,
 }
 
 func epochs(t *testing.T, b *bundle) {
@@ -207,7 +208,7 @@ func again(t *testing.T, b *bundle) {
 			if n.State == "new" {
 				err = b.RouteNotification(t.Context(), n, map[string]json.RawMessage{"oncall": json.RawMessage(`{}`)}, []string{"oncall"})
 			} else {
-				err = b.SettleNotification(t.Context(), n.ID, "sent", "yes", b.now)
+				err = b.SettleNotification(t.Context(), n.ID, "sent", "yes", b.now, 1)
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -240,6 +241,53 @@ func again(t *testing.T, b *bundle) {
 		if n := send(); n != 1 {
 			t.Fatalf("%d messages, want 1", n)
 		}
+	}
+	b.clean()
+}
+
+// causes are told apart in the list of messages, and waiting is no try.
+func causes(t *testing.T, b *bundle) {
+	report := func(kind string) ledger.Report {
+		return ledger.Report{Environment: environment, Kind: kind, Severity: "error", Pipeline: "land", Summary: kind}
+	}
+	due := func() []ledger.Notification {
+		t.Helper()
+		list, err := b.DueNotifications(t.Context(), 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	do := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(b.Report(t.Context(), report("late")))
+	do(b.Resolve(t.Context(), report("late"), "it came"))
+	do(b.Report(t.Context(), report("late"))) // the same cause, another incident
+	do(b.Report(t.Context(), report("stale")))
+	for _, n := range due() {
+		do(b.RouteNotification(t.Context(), n, map[string]json.RawMessage{"oncall": json.RawMessage(`{}`)}, []string{"oncall"}))
+	}
+	list, err := b.Notifications(t.Context(), environment, environment+"/land//late", 10)
+	if err != nil || len(list) != 3 || list[0].Action != "firing" || list[1].Action != "resolved" || list[1].Incident != list[2].Incident || list[0].Incident == list[1].Incident {
+		t.Fatalf("about one cause: %+v, %v", list, err)
+	}
+	do(b.SettleNotification(t.Context(), list[0].ID, "pending", "no", b.now, 1))
+	do(b.SettleNotification(t.Context(), list[0].ID, "pending", "waits", b.now.Add(time.Minute), 0))
+	all, err := b.Notifications(t.Context(), environment, "", 10)
+	if err != nil || len(all) != 4 {
+		t.Fatalf("about all: %+v, %v", all, err)
+	}
+	for _, n := range all {
+		if n.ID == list[0].ID && (n.Attempts != 1 || n.Answer != "waits") {
+			t.Errorf("a message that waits is %+v", n)
+		}
+	}
+	if n := len(due()); n != 3 {
+		t.Errorf("%d messages are due, want 3", n)
 	}
 	b.clean()
 }

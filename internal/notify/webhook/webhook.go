@@ -6,22 +6,18 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/notify"
+	"github.com/tidemill/tidemill/internal/notify/message"
+	"github.com/tidemill/tidemill/internal/notify/post"
 	"github.com/tidemill/tidemill/internal/secret"
 )
 
@@ -38,6 +34,11 @@ type Channel struct {
 	URL  secret.Value // may hold a token
 	Key  secret.Value // empty: not signed
 	HTTP *http.Client // nil: the default one
+}
+
+// Open makes a channel of its settings, the secrets filled in.
+func Open(name string, settings map[string]string) (notify.Channel, error) {
+	return Channel{Name: name, URL: secret.New(settings["url"]), Key: secret.New(settings["hmac"])}, nil
 }
 
 // Payload is Alertmanager's webhook message, version 4.
@@ -72,16 +73,7 @@ func Render(receiver string, m notify.Message) Payload {
 	if m.Action == "resolved" {
 		status = "resolved"
 	}
-	labels := map[string]string{
-		"alertname": i.Kind, "environment": i.Environment, "pipeline": i.Pipeline, "severity": i.Severity,
-	}
-	if i.Task != "" {
-		labels["task"] = i.Task
-	}
-	if i.Owner != "" {
-		labels["owner"] = i.Owner
-	}
-	annotations := map[string]string{"summary": i.Summary, "description": describe(m), "incident": i.ID}
+	labels, annotations := message.Labels(i), message.Annotations(m)
 	sum := sha256.Sum256([]byte(i.Fingerprint))
 	return Payload{
 		Version: "4", GroupKey: i.Fingerprint, Status: status, Receiver: receiver,
@@ -91,37 +83,6 @@ func Render(receiver string, m notify.Message) Payload {
 			Fingerprint: hex.EncodeToString(sum[:8]),
 		}},
 	}
-}
-
-// describe says what is wrong for whom, and what to type next.
-func describe(m notify.Message) string {
-	i := m.Incident
-	var b strings.Builder
-	what := i.Pipeline
-	if i.Task != "" {
-		what += "/" + i.Task
-	}
-	if m.Action == "resolved" {
-		fmt.Fprintf(&b, "%s is well again: %s.", what, i.Resolution)
-		return b.String()
-	}
-	fmt.Fprintf(&b, "%s: %s", what, i.Summary)
-	for n, r := range i.Runs {
-		if n == 5 {
-			fmt.Fprintf(&b, "\nand %d more runs", len(i.Runs)-n)
-			break
-		}
-		fmt.Fprintf(&b, "\nrun %s, window %s", r.Run, r.Window)
-	}
-	if len(i.Runs) > 0 {
-		last := i.Runs[len(i.Runs)-1].Run
-		if strings.Contains(last, "@") { // a slot that never became a run
-			fmt.Fprintf(&b, "\nlook: tidemill why %s   make up for it: tidemill run %s --window START/END", last, i.Pipeline)
-			return b.String()
-		}
-		fmt.Fprintf(&b, "\nlook: tidemill why %s   log: tidemill logs %s   again: tidemill rerun %s", last, last, last)
-	}
-	return b.String()
 }
 
 // Sign returns the signature header's value.
@@ -134,46 +95,18 @@ func Sign(key, id, timestamp string, body []byte) string {
 
 // Send posts a message. 2xx is taken; 4xx but 408, 425 and 429 is final.
 func (c Channel) Send(ctx context.Context, m notify.Message) (string, error) {
-	body, err := json.Marshal(Render(c.Name, m))
+	body, err := post.JSON(Render(c.Name, m))
 	if err != nil {
-		return "", fault.New(fault.Internal, "render incident %s: %w", m.Incident.ID, err)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL.Reveal(), bytes.NewReader(body))
-	if err != nil {
-		return "", fault.New(fault.Invalid, "channel %s: the url cannot be read", c.Name)
+		return "", err
 	}
 	id, timestamp := strconv.FormatInt(m.ID, 10), strconv.FormatInt(time.Now().Unix(), 10)
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "tidemill")
-	req.Header.Set(HeaderID, id)
-	req.Header.Set(HeaderTimestamp, timestamp)
+	header := map[string]string{HeaderID: id, HeaderTimestamp: timestamp}
 	if key := c.Key.Reveal(); key != "" {
-		req.Header.Set(HeaderSignature, Sign(key, id, timestamp, body))
+		header[HeaderSignature] = Sign(key, id, timestamp, body)
 	}
-	client := c.HTTP
-	if client == nil {
-		client = http.DefaultClient
-	}
-	resp, err := client.Do(req)
+	answer, err := post.Request{Channel: c.Name, URL: c.URL, Header: header, Body: body, Secrets: []secret.Value{c.Key}, HTTP: c.HTTP}.Do(ctx)
 	if err != nil {
-		return "", fault.New(fault.Unavailable, "channel %s: %w", c.Name, withoutURL(err))
+		return "", err
 	}
-	defer func() { _ = resp.Body.Close() }()
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
-	answer := strings.TrimSpace(resp.Status + " " + string(text))
-	switch {
-	case resp.StatusCode/100 == 2:
-		return answer, nil
-	case resp.StatusCode == 408 || resp.StatusCode == 425 || resp.StatusCode == 429 || resp.StatusCode >= 500:
-		return answer, fault.New(fault.Unavailable, "channel %s answered %s", c.Name, answer)
-	}
-	return answer, fault.New(fault.Invalid, "channel %s answered %s", c.Name, answer)
-}
-
-// withoutURL takes the address, which may hold a token, out of an error.
-func withoutURL(err error) error {
-	if e, ok := err.(*url.Error); ok { //nolint:errorlint // the outermost error of http.Client is this type
-		return e.Err
-	}
-	return err
+	return answer.Text, answer.Err(c.Name)
 }

@@ -17,14 +17,14 @@ import (
 	"github.com/tidemill/tidemill/internal/secret"
 )
 
-var message = notify.Message{ID: 7, Action: "firing", Incident: ledger.Incident{
+var message = notify.Message{ID: 7, Action: "firing", Told: notify.Told{Incident: ledger.Incident{
 	Environment: "prod", ID: "i1", Fingerprint: "prod/land/flights/task_failed", Kind: "task_failed", Severity: "error",
 	Pipeline: "land", Task: "flights", Owner: "airline-data", State: "open", Summary: "exit 1: no such file",
 	Opened: time.Date(2013, 1, 2, 11, 0, 0, 0, time.UTC),
 	Runs: []ledger.IncidentRun{{Run: "r1", Task: "flights", Window: commit.Window{
 		Start: time.Date(2013, 1, 1, 5, 0, 0, 0, time.UTC), End: time.Date(2013, 1, 2, 5, 0, 0, 0, time.UTC),
 	}}},
-}}
+}}}
 
 func TestAReceiverGetsASignedAlertmanagerMessage(t *testing.T) {
 	t.Parallel()

@@ -44,6 +44,7 @@ type Defaults struct {
 	form.Mapping
 	TaskDefaults
 	Owner    form.Text     `key:"owner" doc:"Who answers for a pipeline."`
+	Runbook  form.Text     `key:"runbook" doc:"What to do when a pipeline breaks: an address, or a sentence. It stands in every message."`
 	Missed   Missed        `key:"missed" doc:"What becomes of slots that could not start when due."`
 	Overlap  form.Text     `key:"overlap" one_of:"queue,queue_all,skip,cancel,allow" default:"queue" doc:"What happens when a run is due while another one of the pipeline goes on."`
 	Deadline form.Duration `key:"deadline" doc:"How long after due a run may take before it is late."`
@@ -65,34 +66,12 @@ type PipelineDefaults struct {
 	TaskDefaults
 }
 
-// Alerts say who is told about incidents.
-type Alerts struct {
-	form.Mapping
-	Channels []form.Named[Channel] `key:"channels" is:"name" doc:"Ways to reach somebody, by name."`
-	Routes   []Route               `key:"routes" doc:"Which incidents go to which channels; the first match wins."`
-}
-
-// Channel is a way to reach somebody.
-type Channel struct {
-	form.Mapping
-	Kind form.Text `key:"kind" required:"" one_of:"webhook" doc:"Kind of channel."`
-	URL  form.Text `key:"url" required:"" fill:"secret" doc:"Where the payload is posted."`
-	HMAC form.Text `key:"hmac" fill:"secret" doc:"Key that signs each request."`
-}
-
-// Route sends incidents to channels.
-type Route struct {
-	form.Mapping
-	When   form.Text     `key:"when" is:"cel" doc:"CEL over severity, kind, pipeline, task and owner; without it everything matches."`
-	To     []form.Text   `key:"to" one:"" required:"" doc:"Channels; an empty list is seen in command line and UI only."`
-	Repeat form.Duration `key:"repeat" doc:"How often an open incident is told again."`
-}
-
 // Pipeline is pipeline.yaml.
 type Pipeline struct {
 	form.Mapping
 	Description form.Text           `key:"description" doc:"What the pipeline is for."`
 	Owner       form.Text           `key:"owner" doc:"Who answers for the pipeline."`
+	Runbook     form.Text           `key:"runbook" doc:"What to do when it breaks: an address, or a sentence. It stands in every message about the pipeline."`
 	Schedule    Schedule            `key:"schedule" doc:"When the pipeline is due; without it people and programs start it."`
 	Missed      Missed              `key:"missed" doc:"What becomes of slots that could not start when due."`
 	Overlap     form.Text           `key:"overlap" one_of:"queue,queue_all,skip,cancel,allow" default:"queue" doc:"What happens when a run is due while another one of the pipeline goes on."`

@@ -99,9 +99,16 @@ func (d *Decoder) mapping(n *tree.Node, v reflect.Value, what string) {
 		d.Problems = append(d.Problems, p)
 		return
 	}
+	kind := ""
+	if k := n.Get("kind"); k.Is(tree.Text) && slices.Contains(s.kinds(), k.Text) {
+		kind = k.Text
+	}
 	for _, e := range n.Entries {
 		i, ok := s.byKey[e.Key]
 		switch {
+		case ok && !s.fields[i].fits(kind):
+			remedy := fmt.Sprintf("the keys of the kind %s are %s", kind, strings.Join(s.keysOf(kind), ", "))
+			d.add(problem.UnknownKey, e.Place, remedy, "the kind %s has no key %q, which belongs to %s", kind, e.Key, list(s.fields[i].of))
 		case ok && e.Key != "":
 			f := &s.fields[i]
 			d.value(e.Value, v.FieldByIndex(f.index), f, e.Key)
@@ -109,12 +116,16 @@ func (d *Decoder) mapping(n *tree.Node, v reflect.Value, what string) {
 			f := &s.fields[s.rest]
 			d.entry(e, v.FieldByIndex(f.index), f)
 		default:
-			d.unknown(e.Key, e.Place, s.keys)
+			d.unknown(e.Key, e.Place, s.keysOf(kind))
 		}
 	}
 	for _, f := range s.fields {
-		if _, ok := n.Entry(f.key); f.required && !ok {
-			d.add(problem.MissingKey, n.Place, fmt.Sprintf("add %s: %s", f.key, f.doc), "%s lacks the key %q", what, f.key)
+		if _, ok := n.Entry(f.key); f.requiredOf(kind) && !ok {
+			meaning, more, _ := strings.Cut(f.doc, ". ")
+			if more != "" {
+				meaning += "."
+			}
+			d.add(problem.MissingKey, n.Place, fmt.Sprintf("add %s: %s", f.key, meaning), "%s lacks the key %q", what, f.key)
 		}
 	}
 }

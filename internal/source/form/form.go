@@ -11,7 +11,8 @@
 //	default  what holds where the key is missing, in words or as a value
 //	fill     the kinds of value that {…} may name here, separated by commas; without it nothing is interpolated
 //	is       what a text must be: name, table, zone, moment, cron, sql, cel
-//	required the mapping has no meaning without the key
+//	required the mapping has no meaning without the key; with kinds, a mapping of one of them
+//	of       the kinds of mapping, by its key kind, that know the key; without it all do
 //	short    the value may stand in place of the whole mapping
 //	one      a list of one may be written without brackets
 //	loose    numbers and truth values are taken as texts
@@ -22,6 +23,7 @@ package form
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -89,6 +91,8 @@ type field struct {
 	fill     []string
 	oneOf    []string
 	required bool
+	needed   []string // kinds that require it; empty: all
+	of       []string // kinds that know it; empty: all
 	one      bool
 	loose    bool
 	index    []int
@@ -140,7 +144,7 @@ func (s *shape) collect(t reflect.Type, path []int) {
 			key: key, doc: sf.Tag.Get("doc"), def: sf.Tag.Get("default"), is: sf.Tag.Get("is"),
 			fill: split(sf.Tag.Get("fill")), oneOf: split(sf.Tag.Get("one_of")),
 			required: has(sf.Tag, "required"), one: has(sf.Tag, "one"), loose: has(sf.Tag, "loose"),
-			index: index, typ: sf.Type,
+			needed: split(sf.Tag.Get("required")), of: split(sf.Tag.Get("of")), index: index, typ: sf.Type,
 		}
 		if has(sf.Tag, "short") {
 			s.short = len(s.fields)
@@ -150,6 +154,36 @@ func (s *shape) collect(t reflect.Type, path []int) {
 		}
 		s.fields = append(s.fields, f)
 	}
+}
+
+// fits reports whether a mapping of a kind knows the key; every key fits a mapping without one.
+func (f *field) fits(kind string) bool {
+	return kind == "" || len(f.of) == 0 || slices.Contains(f.of, kind)
+}
+
+// requiredOf reports whether a mapping of a kind needs the key.
+func (f *field) requiredOf(kind string) bool {
+	return f.required && (len(f.needed) == 0 || slices.Contains(f.needed, kind))
+}
+
+// kinds are the values that the key kind may have, where other keys depend on it.
+func (s *shape) kinds() []string {
+	i, ok := s.byKey["kind"]
+	if !ok || !slices.ContainsFunc(s.fields, func(f field) bool { return len(f.of) > 0 }) {
+		return nil
+	}
+	return s.fields[i].oneOf
+}
+
+// keysOf are the keys that a mapping of a kind knows.
+func (s *shape) keysOf(kind string) []string {
+	var out []string
+	for i := range s.fields {
+		if f := &s.fields[i]; f.key != "" && f.fits(kind) {
+			out = append(out, f.key)
+		}
+	}
+	return out
 }
 
 func has(tag reflect.StructTag, name string) bool { _, ok := tag.Lookup(name); return ok }

@@ -60,7 +60,7 @@ func (s *Schemas) object(t reflect.Type) Object {
 			continue
 		}
 		properties[f.key] = one
-		if f.required {
+		if f.requiredOf("") {
 			required = append(required, f.key)
 		}
 	}
@@ -68,8 +68,33 @@ func (s *Schemas) object(t reflect.Type) Object {
 	if len(required) > 0 {
 		out["required"] = required
 	}
+	if kinds := shape.kinds(); len(kinds) > 0 {
+		out["allOf"] = shape.perKind(kinds)
+	}
 	if short != nil {
 		return Object{"anyOf": []any{short, out}}
+	}
+	return out
+}
+
+// perKind says what a mapping of each kind must and must not hold.
+func (s *shape) perKind(kinds []string) []any {
+	var out []any
+	for _, kind := range kinds {
+		without, required := Object{}, []string{}
+		for i := range s.fields {
+			f := &s.fields[i]
+			if !f.fits(kind) {
+				without[f.key] = false
+			}
+			if f.requiredOf(kind) {
+				required = append(required, f.key)
+			}
+		}
+		out = append(out, Object{
+			"if":   Object{"properties": Object{"kind": Object{"const": kind}}, "required": []string{"kind"}},
+			"then": Object{"properties": without, "required": required},
+		})
 	}
 	return out
 }
@@ -182,8 +207,13 @@ func markdown(b *strings.Builder, t reflect.Type, path string, seen map[reflect.
 		name := strings.TrimPrefix(path+"."+key, ".")
 		takes, nested, below := takes(f)
 		meaning := f.doc
-		if f.required {
+		if len(f.of) > 0 {
+			meaning = "For `" + strings.Join(f.of, "`, `") + "`: " + meaning
+		}
+		if f.requiredOf("") {
 			meaning += " Required."
+		} else if f.required {
+			meaning += " Required of `" + strings.Join(f.needed, "`, `") + "`."
 		}
 		if len(f.fill) > 0 {
 			meaning += " `{…}` may name " + list(f.fill) + "."
