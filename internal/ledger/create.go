@@ -12,6 +12,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/run"
+	"github.com/tidemill/tidemill/internal/core/slot"
 )
 
 // Kinds of run.
@@ -162,23 +163,25 @@ func (tx *Tx) steps(commands []Command) error {
 	return nil
 }
 
-// startQueued begins the queued runs of a pipeline (or of one backfill of it)
-// whose turn has come, in window order.
+// startQueued begins the queued runs of a pipeline whose turn has come, in window
+// order, or those of one backfill of it, in the backfill's own.
 func (tx *Tx) startQueued(environment, pipeline, backfill string) ([]Command, error) {
+	most, paused, order := 1, false, oldestFirst
+	if backfill != "" {
+		var err error
+		if most, paused, order, err = tx.turn(environment, backfill); err != nil || paused {
+			return nil, err
+		}
+	}
 	var running int
 	if err := tx.queryRow(`SELECT count(*) FROM run WHERE environment = $1 AND pipeline = $2 AND backfill = $3 AND state = 'running'`,
 		environment, pipeline, backfill).Scan(&running); err != nil {
 		return nil, err
 	}
-	most := 1
-	if backfill != "" {
-		if err := tx.queryRow(`SELECT concurrency FROM backfill WHERE environment = $1 AND backfill = $2`, environment, backfill).Scan(&most); err != nil {
-			return nil, err
-		}
-	}
+	free := slot.Turns(most, running, paused)
 	type queued struct{ id, overlap string }
-	rows, err := tx.query(`SELECT run, overlap FROM run WHERE environment = $1 AND pipeline = $2 AND backfill = $3 AND state = 'queued'
-		ORDER BY start_us, end_us, created_us LIMIT 64`, environment, pipeline, backfill)
+	rows, err := tx.query(`SELECT run, overlap FROM run WHERE environment = $1 AND pipeline = $2 AND backfill = $3 AND state = 'queued' `+order+` LIMIT 64`,
+		environment, pipeline, backfill)
 	waiting, err := scanAll(rows, err, func(r *sql.Rows) (queued, error) {
 		var q queued
 		return q, r.Scan(&q.id, &q.overlap)
@@ -188,10 +191,10 @@ func (tx *Tx) startQueued(environment, pipeline, backfill string) ([]Command, er
 	}
 	var commands []Command
 	for _, q := range waiting {
-		if running >= most && q.overlap != string(project.OverlapAllow) {
+		if free <= 0 && q.overlap != string(project.OverlapAllow) {
 			break
 		}
-		running++
+		free--
 		begun, err := tx.begin(environment, q.id)
 		if err != nil {
 			return nil, err
