@@ -322,6 +322,8 @@ func (s *Server) whySlot(ctx context.Context, p *project.Project, pipeline, due 
 			case i.State == slot.Ran:
 				r.Text = "became run " + i.Run
 				r.Next = "see: tidemill why " + i.Run
+			case i.State == slot.Blocked && i.Run != "":
+				r.Next = "its run: tidemill why " + i.Run
 			case i.State == slot.Expected && by > 0:
 				r.Next = why.Starts(i.Due, by, zone(p))
 			}

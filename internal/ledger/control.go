@@ -76,6 +76,9 @@ func (tx *Tx) rerun(ref RunRef, scope RerunScope, by string) ([]string, error) {
 			return nil, err
 		}
 	}
+	if err := tx.unblock(ref.Environment, ref.Run); err != nil {
+		return nil, err
+	}
 	var names []string
 	for _, t := range tasks {
 		if !chosen[t.name] {

@@ -149,7 +149,7 @@ func (tx *Tx) nothingBefore(environment, pipeline, task string, w commit.Window)
 		return good > 0, err
 	}
 	err = tx.queryRow(`SELECT count(*) FROM slot WHERE environment = $1 AND pipeline = $2 AND start_us < $4 AND end_us > $3
-		AND state IN ('queued', 'blocked', 'ran', 'merged') AND first_us IS NULL`,
+		AND state IN ('queued', 'held', 'blocked', 'ran', 'merged') AND first_us IS NULL`,
 		environment, pipeline, us(w.Start), us(w.End)).Scan(&slots)
 	return slots == 0, err
 }
@@ -240,12 +240,15 @@ func (tx *Tx) runEnded(h run.Header, state run.State) ([]Command, error) {
 	tx.note.Ended = append(tx.note.Ended, RunRef{Environment: h.Environment, Run: h.ID})
 	tx.note.Slots = true // overlap policies wait for it
 	if err := tx.exec(`UPDATE pipeline SET wake_us = $3 WHERE environment = $1 AND pipeline = $2 AND bundle <> ''
-		AND EXISTS (SELECT 1 FROM slot WHERE environment = $1 AND pipeline = $2 AND state IN ('queued', 'blocked'))`,
+		AND EXISTS (SELECT 1 FROM slot WHERE environment = $1 AND pipeline = $2 AND state IN ('queued', 'held'))`,
 		h.Environment, h.Pipeline, us(tx.now)); err != nil {
 		return nil, err
 	}
 	if state == run.Succeeded { // incidents of the run as a whole, such as late
 		if err := tx.leave(h.Environment, h.Pipeline, "", h.Window, "run "+h.ID+" succeeded"); err != nil {
+			return nil, err
+		}
+		if err := tx.unblock(h.Environment, h.ID); err != nil {
 			return nil, err
 		}
 	}
@@ -315,6 +318,9 @@ func (tx *Tx) wake(environment, target string, start, end int64) ([]Command, err
 	for _, c := range commands {
 		if err := tx.exec(`DELETE FROM wait WHERE environment = $1 AND run = $2 AND task = $3 AND idx = $4 AND target = $5`,
 			environment, c.Run, c.Task, c.Index, target); err != nil {
+			return nil, err
+		}
+		if err := tx.unblock(environment, c.Run); err != nil {
 			return nil, err
 		}
 	}
