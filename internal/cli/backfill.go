@@ -150,7 +150,7 @@ func (s *session) showBackfill(b api.Backfill) error {
 	if err != nil {
 		return err
 	}
-	return s.give(table.Backfill(b, w.Summary, s.zone))
+	return s.give(table.Backfill(b, w, s.zone))
 }
 
 type backfillPauseCommand struct {

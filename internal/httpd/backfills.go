@@ -260,16 +260,13 @@ func (s *Server) whyBackfill(ctx context.Context, p *project.Project, b ledger.B
 		ID: b.ID, Pipeline: b.Pipeline, Chunk: b.Chunk, Zone: zone(p), State: string(b.State), Newest: b.Direction == slot.NewestFirst, Concurrency: b.Concurrency,
 		Queued: b.Runs[run.Queued], Running: b.Runs[run.Running], Failed: b.Runs[run.Failed], Cancelled: b.Runs[run.Cancelled], Succeeded: b.Runs[run.Succeeded],
 	}
-	failed, err := s.Ledger.FailedRuns(ctx, s.Environment, b.ID, 3)
-	if err != nil {
-		return api.Why{}, err
-	}
-	var broken []why.Reason
-	for _, f := range failed {
-		broken = append(broken, why.FailedWindow(f.Window, zone(p), f.Run, f.Task, f.Reason))
-	}
 	if b.State.Terminal() {
-		return s.toWhy(what, append([]why.Reason{why.FillEnded(facts, b.Range, b.Ended)}, broken...)), nil
+		reasons := []why.Reason{why.FillEnded(facts, b.Range, b.Ended)}
+		failed, err := s.Ledger.FailedRuns(ctx, s.Environment, b.ID, 3)
+		for _, f := range failed {
+			reasons = append(reasons, why.FailedWindow(f.Window, zone(p), f.Run, f.Task, f.Reason))
+		}
+		return s.toWhy(what, reasons), err
 	}
 	var reasons []why.Reason
 	if b.Paused {
@@ -287,5 +284,5 @@ func (s *Server) whyBackfill(ctx context.Context, p *project.Project, b ledger.B
 		}
 		reasons = append(reasons, why.Reason{Text: "has window " + r.Window.Text(zone(p)) + " going on: " + w.Summary, Since: r.Began})
 	}
-	return s.toWhy(what, append(reasons, broken...)), nil
+	return s.toWhy(what, reasons), nil
 }

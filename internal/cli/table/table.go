@@ -95,8 +95,9 @@ func Backfills(list []api.Backfill, zone *time.Location) output.Table {
 	return t
 }
 
-// Backfill is one backfill with all that is known of it; now says what it waits for.
-func Backfill(b api.Backfill, now string, zone *time.Location) output.Table {
+// Backfill is one backfill with all that is known of it; now says what it waits for,
+// or how it ended.
+func Backfill(b api.Backfill, now api.Why, zone *time.Location) output.Table {
 	t := output.Table{Columns: []string{"what", "is"}, Values: b}
 	add := func(what, format string, args ...any) {
 		t.Rows = append(t.Rows, []string{what, fmt.Sprintf(format, args...)})
@@ -130,7 +131,16 @@ func Backfill(b api.Backfill, now string, zone *time.Location) output.Table {
 	if !b.Ended.IsZero() {
 		add("took", "%s", output.Duration(b.Ended.Sub(b.Created)))
 	}
-	add("why", "%s", now)
+	for _, r := range now.Reasons {
+		text := r.Text
+		if r.Next != "" {
+			text += "; " + r.Next
+		}
+		add("why", "%s", text)
+		if b.State.Terminal() {
+			break // the failed windows follow
+		}
+	}
 	for _, f := range b.Failed {
 		add("failed", "%s: %s: %s (run %s)", f.Window.Text(zone), f.Task, f.Reason, f.Run)
 	}
