@@ -55,6 +55,8 @@ type PlannedWindow struct {
 	Runs   bool          `json:"runs"`
 	Reason string        `json:"reason"`        // never ran, not covered, covered, failed, cancelled, under way
 	Run    string        `json:"run,omitempty"` // the run that is the reason
+
+	Refused string `json:"refused,omitempty"` // why its run will fail, where that is known before
 }
 
 // FailedWindow is a window whose run failed, with its first error.

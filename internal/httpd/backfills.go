@@ -75,7 +75,11 @@ func (s *Server) backfill(ctx context.Context, _ *http.Request, in api.BackfillR
 	out := planned(choices, in.DryRun)
 	out.Pipeline, out.Range, out.Chunk, out.Concurrency, out.By = pl.Name, within, in.Chunk, max(1, in.Concurrency), in.By
 	out.Direction, out.Reprocess = in.Direction, in.Reprocess
-	if in.DryRun || len(out.Windows) == 0 {
+	if in.DryRun {
+		err := s.foresee(ctx, pl, &out)
+		return out, err
+	}
+	if len(out.Windows) == 0 {
 		return out, nil
 	}
 	b := ledger.NewBackfill{
@@ -197,6 +201,32 @@ func planned(choices []slot.Choice, whole bool) api.Backfill {
 		}
 	}
 	return out
+}
+
+// foresee says of which windows it is known before that their runs will fail: of
+// those that are older than what a table holds that is replaced as a whole.
+func (s *Server) foresee(ctx context.Context, pl *project.Pipeline, out *api.Backfill) error {
+	for _, t := range pl.Tasks {
+		for _, w := range t.Writes {
+			if w.Mode != project.ModeReplace {
+				continue
+			}
+			intervals, err := s.Ledger.Published(ctx, s.Environment, w.Table.String())
+			if err != nil {
+				return err
+			}
+			if len(out.Windows) > 0 && out.Direction == slot.NewestFirst { // it will hold the newest of them
+				intervals = append(intervals, out.Windows[len(out.Windows)-1])
+			}
+			for i := range out.Plan {
+				one := &out.Plan[i]
+				if one.Runs && slices.ContainsFunc(intervals, func(held calendar.Window) bool { return held.End.After(one.Window.End) }) {
+					one.Refused = w.Table.String() + " is replaced as a whole and holds a newer window"
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // mostFailed bounds how many failed windows are shown with their errors.

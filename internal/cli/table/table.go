@@ -158,11 +158,14 @@ func Plan(b api.Backfill) output.Table {
 		slices.Reverse(windows)
 	}
 	for _, w := range windows {
-		would := "run"
-		if !w.Runs {
+		would, reason := "run", w.Reason
+		switch {
+		case !w.Runs:
 			would = "be left out"
+		case w.Refused != "":
+			would, reason = "fail", w.Refused
 		}
-		t.Rows = append(t.Rows, []string{w.Window.Start.Format(time.RFC3339), w.Window.End.Format(time.RFC3339), would, w.Reason, w.Run})
+		t.Rows = append(t.Rows, []string{w.Window.Start.Format(time.RFC3339), w.Window.End.Format(time.RFC3339), would, reason, w.Run})
 	}
 	return t
 }
