@@ -71,7 +71,10 @@ type Run struct {
 	OpenTasks int             `json:"open_tasks"`
 	BadTasks  int             `json:"bad_tasks"`
 	Tasks     []Task          `json:"tasks,omitempty"`
-	Why       string          `json:"why,omitempty"` // one sentence, where it waits or ended badly
+
+	Runs map[run.State]int `json:"runs,omitempty"` // where this stands for a backfill: how many of its runs are in which state
+
+	Why string `json:"why,omitempty"` // one sentence, where it waits or ended badly
 }
 
 // Task is a task of a run.
@@ -135,33 +138,6 @@ type Slot struct {
 	State  string        `json:"state"`
 	Reason string        `json:"reason,omitempty"`
 	Run    string        `json:"run,omitempty"`
-}
-
-// BackfillRequest asks for a backfill.
-type BackfillRequest struct {
-	Pipeline    string `json:"pipeline"`
-	From        string `json:"from"` // a local date or RFC 3339
-	To          string `json:"to"`   // exclusive
-	Chunk       string `json:"chunk,omitempty"`
-	Concurrency int    `json:"concurrency,omitempty"`
-	Missing     bool   `json:"missing,omitempty"` // only what no table of the pipeline covers yet
-	DryRun      bool   `json:"dry_run,omitempty"`
-	By          string `json:"by,omitempty"`
-}
-
-// Backfill is a range of windows that is run again, or for the first time.
-type Backfill struct {
-	ID          string            `json:"id"`
-	Pipeline    string            `json:"pipeline"`
-	Range       commit.Window     `json:"range"`
-	Chunk       string            `json:"chunk,omitempty"`
-	Concurrency int               `json:"concurrency"`
-	State       run.State         `json:"state,omitempty"`
-	Created     time.Time         `json:"created,omitzero"`
-	Ended       time.Time         `json:"ended,omitzero"`
-	By          string            `json:"by,omitempty"`
-	Runs        map[run.State]int `json:"runs,omitempty"`
-	Windows     []commit.Window   `json:"windows,omitempty"` // of a dry run
 }
 
 // RerunRequest asks for tasks to run again.

@@ -127,6 +127,13 @@ func (c *Client) Runs(ctx context.Context, pipeline, state, backfill string, mos
 	return out, c.call(ctx, http.MethodGet, "/api/v1/runs?"+q.Encode(), nil, &out)
 }
 
+// RolledRuns lists runs, the newest first, with one entry for each backfill in the
+// place of its runs.
+func (c *Client) RolledRuns(ctx context.Context, pipeline, state string, most int) (out []Run, err error) {
+	q := url.Values{"pipeline": {pipeline}, "state": {state}, "most": {strconv.Itoa(most)}, "rolled": {"true"}}
+	return out, c.call(ctx, http.MethodGet, "/api/v1/runs?"+q.Encode(), nil, &out)
+}
+
 // Run returns a run with its tasks and attempts.
 func (c *Client) Run(ctx context.Context, id string) (out Run, err error) {
 	return out, c.call(ctx, http.MethodGet, "/api/v1/runs/"+url.PathEscape(id), nil, &out)
@@ -190,27 +197,7 @@ func (c *Client) SkipSlot(ctx context.Context, pipeline, due, note string) (out 
 	return out, c.call(ctx, http.MethodPost, "/api/v1/pipelines/"+url.PathEscape(pipeline)+"/skip?"+q.Encode(), nil, &out)
 }
 
-// StartBackfill creates a backfill, or says what it would do.
-func (c *Client) StartBackfill(ctx context.Context, r BackfillRequest) (out Backfill, err error) {
-	return out, c.call(ctx, http.MethodPost, "/api/v1/backfills", r, &out)
-}
-
-// Backfills lists backfills, the newest first.
-func (c *Client) Backfills(ctx context.Context) (out []Backfill, err error) {
-	return out, c.call(ctx, http.MethodGet, "/api/v1/backfills", nil, &out)
-}
-
-// Backfill returns a backfill by its id.
-func (c *Client) Backfill(ctx context.Context, id string) (out Backfill, err error) {
-	return out, c.call(ctx, http.MethodGet, "/api/v1/backfills/"+url.PathEscape(id), nil, &out)
-}
-
-// CancelBackfill cancels what has not ended of a backfill.
-func (c *Client) CancelBackfill(ctx context.Context, id, by string) (n int, err error) {
-	return n, c.call(ctx, http.MethodPost, "/api/v1/backfills/"+url.PathEscape(id)+"/cancel?by="+url.QueryEscape(by), nil, &n)
-}
-
-// Why asks why a run, a task (RUN/TASK), a pipeline or a slot (PIPELINE@DUE) waits or ended.
+// Why asks why a run, a backfill, a task (RUN/TASK), a pipeline or a slot (PIPELINE@DUE) waits or ended.
 func (c *Client) Why(ctx context.Context, what string) (out Why, err error) {
 	return out, c.call(ctx, http.MethodGet, "/api/v1/why?what="+url.QueryEscape(what), nil, &out)
 }

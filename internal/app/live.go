@@ -106,6 +106,20 @@ func (s *Server) Live() (*project.Project, string) {
 // Problems returns what is wrong with the project folder.
 func (s *Server) Problems() problem.List { return s.catalog.Problems() }
 
+// brokenFiles says what is wrong with the files of a pipeline that the live version
+// lacks; nothing where it was removed.
+func (s *Server) brokenFiles(pipeline string) string {
+	all := s.catalog.Problems()
+	own := all.Of(pipeline)
+	if len(own) == 0 && s.catalog.Live() == nil {
+		own = all.Errors()
+	}
+	if len(own) == 0 {
+		return ""
+	}
+	return own.Summary()
+}
+
 // Stale lists the pipelines that run on their last good version.
 func (s *Server) Stale() []string { return s.catalog.Stale() }
 

@@ -183,7 +183,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	if s.options.Schedule {
 		part("scheduler", (&scheduler.Scheduler{
-			Ledger: s.ledger, Environment: s.options.Environment, Live: s.Live, Log: s.options.Log, Wake: s.slots,
+			Ledger: s.ledger, Environment: s.options.Environment, Live: s.Live, Broken: s.brokenFiles, Log: s.options.Log, Wake: s.slots,
 		}).Run)
 		part("heartbeat", (&heartbeat.Heartbeat{
 			Environment: s.options.Environment, Target: s.heartbeat, Trouble: s.ledger.Trouble, Incidents: s.ledger, Log: s.options.Log,

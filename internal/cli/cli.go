@@ -53,7 +53,7 @@ type grammar struct {
 	Ready      readyCommand      `cmd:"" help:"Say whether the server and its worker are ready."`
 	Digest     digestCommand     `cmd:"" help:"Print the digest of tables: equal digests are equal rows."`
 	Run        runCommand        `cmd:"" help:"Run a pipeline now."`
-	Backfill   backfillCommand   `cmd:"" help:"Run a pipeline for a range of time."`
+	Backfill   backfillCommand   `cmd:"" help:"Run a pipeline for a range of time, and look after such runs."`
 	Runs       runsCommand       `cmd:"" help:"List runs."`
 	Show       showCommand       `cmd:"" help:"Show a run, a pipeline, or PIPELINE/TASK with every setting and its origin."`
 	Logs       logsCommand       `cmd:"" help:"Read the log of a task."`

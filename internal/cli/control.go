@@ -143,6 +143,9 @@ func (c incidentsCommand) Run(s *session, client *api.Client) error {
 		if i.Task != "" {
 			where += "/" + i.Task
 		}
+		if i.Backfill != "" {
+			where += ", backfill " + i.Backfill
+		}
 		open := 0
 		for _, r := range i.Runs {
 			if r.Left.IsZero() {

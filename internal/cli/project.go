@@ -9,6 +9,7 @@ import (
 	"github.com/tidemill/tidemill/internal/app"
 	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/cli/settings"
+	"github.com/tidemill/tidemill/internal/cli/table"
 	"github.com/tidemill/tidemill/internal/core/contract"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/problem"
@@ -137,7 +138,7 @@ func (c schemaCommand) Run(s *session) error {
 }
 
 type showCommand struct {
-	What string `arg:"" help:"A run, a pipeline, or PIPELINE/TASK."`
+	What string `arg:"" help:"A run, a backfill, a pipeline, or PIPELINE/TASK."`
 }
 
 // Run shows a run, a pipeline or a task.
@@ -163,6 +164,11 @@ func (c showCommand) Run(s *session) error {
 		}
 	}
 	r, err := client.Run(s.ctx, c.What)
+	if fault.Is(err, fault.NotFound) {
+		if b, e := client.Backfill(s.ctx, c.What); e == nil {
+			return s.showBackfill(b)
+		}
+	}
 	if near := problem.Nearest(c.What, pipelines); fault.Is(err, fault.NotFound) && near != "" {
 		return fault.New(fault.NotFound, "there is no run and no pipeline %q; did you mean %q?", c.What, near)
 	}
@@ -172,7 +178,7 @@ func (c showCommand) Run(s *session) error {
 	if s.output == "table" {
 		s.say("run %s of %s, %s, window %s, %s, by %s", r.ID, r.Pipeline, r.Kind, r.Window.Text(s.zone), r.State, r.By)
 	}
-	return s.give(taskTable(r))
+	return s.give(table.Tasks(r))
 }
 
 // showTask prints every setting of a task with its origin, and how a contract spells it.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/api"
 	"github.com/tidemill/tidemill/internal/cli/output"
 	"github.com/tidemill/tidemill/internal/cli/standstill"
+	"github.com/tidemill/tidemill/internal/cli/table"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/run"
 )
@@ -34,7 +36,7 @@ func (c runCommand) Run(s *session) error {
 		return err
 	}
 	if c.Detach {
-		return s.give(s.runTable([]api.Run{r}))
+		return s.give(table.Runs([]api.Run{r}, s.zone))
 	}
 	s.say("run %s of %s, window %s", r.ID, r.Pipeline, r.Window.Text(s.zone))
 	return s.finish(r.ID)
@@ -46,7 +48,7 @@ func (s *session) finish(id string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.give(taskTable(r)); err != nil {
+	if err := s.give(table.Tasks(r)); err != nil {
 		return err
 	}
 	return s.verdict(r)
@@ -142,58 +144,23 @@ func (s *session) verdict(r api.Run) error {
 	return silent{kind}
 }
 
-func (s *session) runTable(runs []api.Run) output.Table {
-	t := output.Table{Columns: []string{"run", "pipeline", "window", "kind", "state", "began", "took"}, Values: runs}
-	for _, r := range runs {
-		took := ""
-		if !r.Began.IsZero() {
-			end := r.Ended
-			if end.IsZero() {
-				end = time.Now()
-			}
-			took = output.Duration(end.Sub(r.Began))
-		}
-		t.Rows = append(t.Rows, []string{r.ID, r.Pipeline, r.Window.Text(s.zone), r.Kind, string(r.State), s.local(r.Began), took})
-	}
-	return t
-}
-
-func taskTable(r api.Run) output.Table {
-	t := output.Table{Columns: []string{"task", "state", "attempt", "rows", "quarantined", "took", "reason"}, Values: r}
-	for _, one := range r.Tasks {
-		var rows, quarantined int64
-		published := false
-		for _, a := range one.Attempts {
-			for _, receipt := range a.Receipts {
-				for _, c := range receipt.Tables {
-					rows, quarantined, published = rows+c.Evidence.Staged, quarantined+c.Evidence.Quarantined, true
-				}
-			}
-		}
-		took, counts, bad := "", "", ""
-		if !one.Ended.IsZero() && !one.Began.IsZero() {
-			took = output.Duration(one.Ended.Sub(one.Began))
-		}
-		if published {
-			counts = output.Number(rows)
-		}
-		if quarantined > 0 {
-			bad = output.Number(quarantined)
-		}
-		t.Rows = append(t.Rows, []string{one.Name, string(one.State), fmt.Sprint(one.Attempt), counts, bad, took, one.Reason})
-	}
-	return t
-}
-
 type runsCommand struct {
 	Pipeline string `arg:"" optional:"" help:"Of this pipeline alone."`
 	State    string `enum:",queued,running,succeeded,failed,cancelled" default:"" help:"In this state alone."`
+	Backfill string `help:"The runs of this backfill, one by one. Without it a backfill is one line." placeholder:"ID"`
 	Most     int    `default:"20" help:"At most so many, the newest first."`
 }
 
 // Run lists runs.
 func (c runsCommand) Run(s *session, client *api.Client) error {
-	runs, err := client.Runs(s.ctx, c.Pipeline, c.State, "", c.Most)
+	if c.Backfill != "" {
+		runs, err := client.Runs(s.ctx, c.Pipeline, c.State, c.Backfill, c.Most)
+		if err != nil {
+			return err
+		}
+		return s.give(table.Runs(runs, s.zone))
+	}
+	runs, err := client.RolledRuns(s.ctx, c.Pipeline, c.State, c.Most)
 	if err != nil {
 		return err
 	}
@@ -205,7 +172,13 @@ func (c runsCommand) Run(s *session, client *api.Client) error {
 		s.say("no runs yet; start one with: tidemill run PIPELINE")
 		return nil
 	}
-	return s.give(s.runTable(runs))
+	if err := s.give(table.RolledRuns(runs, s.zone)); err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(runs, func(r api.Run) bool { return r.Runs != nil }); i >= 0 && s.output == "table" {
+		s.say("the runs of a backfill, one by one: tidemill runs --backfill %s", runs[i].ID)
+	}
+	return nil
 }
 
 type logsCommand struct {
@@ -257,7 +230,7 @@ func interesting(r api.Run) string {
 }
 
 type whyCommand struct {
-	What string `arg:"" help:"A run, RUN/TASK, a pipeline, PIPELINE/TASK, or PIPELINE@DUE."`
+	What string `arg:"" help:"A run, RUN/TASK, a backfill, a pipeline, PIPELINE/TASK, or PIPELINE@DUE."`
 }
 
 // Run says why.
@@ -287,37 +260,6 @@ func (c whyCommand) Run(s *session, client *api.Client) error {
 	return nil
 }
 
-type cancelCommand struct {
-	What string `arg:"" help:"A run or a backfill."`
-}
-
-// Run cancels a run or a backfill.
-func (c cancelCommand) Run(s *session, client *api.Client) error {
-	err := client.CancelRun(s.ctx, c.What, me())
-	if fault.Is(err, fault.NotFound) {
-		n, e := client.CancelBackfill(s.ctx, c.What, me())
-		if e == nil {
-			return s.cancelledBackfill(client, c.What, n)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	now, err := client.Run(s.ctx, c.What)
-	if err != nil {
-		return err
-	}
-	return s.done(now, "run %s is being cancelled", c.What)
-}
-
-func (s *session) cancelledBackfill(client *api.Client, id string, runs int) error {
-	now, err := client.Backfill(s.ctx, id)
-	if err != nil {
-		return err
-	}
-	return s.done(now, "%d runs of the backfill are being cancelled", runs)
-}
-
 type rerunCommand struct {
 	Run_      string   `arg:"" name:"run" help:"The run."`
 	Task      []string `help:"These tasks; without it all that did not end well."`
@@ -333,117 +275,4 @@ func (c rerunCommand) Run(s *session, client warehouse) error {
 	}
 	s.say("run again: %s", strings.Join(names, ", "))
 	return s.finish(c.Run_)
-}
-
-type backfillCommand struct {
-	Pipeline    string `arg:"" help:"The pipeline, or list to list backfills."`
-	From        string `help:"The first day (a local date) or instant."`
-	To          string `help:"The day or instant behind the last."`
-	Chunk       string `help:"Cut the range so: day, week, month, or a duration such as 30d. Without it: the schedule's own windows."`
-	Concurrency int    `default:"1" help:"Runs at once."`
-	Missing     bool   `help:"Only windows that the tables do not cover yet."`
-	DryRun      bool   `help:"Say which windows would run."`
-	Detach      bool   `help:"Start it and return; needs a running server."`
-}
-
-// Run creates a backfill and follows it to its end.
-func (c backfillCommand) Run(s *session) error {
-	client, err := s.connect(needs{worker: !c.DryRun, running: c.Detach})
-	if err != nil {
-		return err
-	}
-	if c.Pipeline == "list" && c.From == "" {
-		list, err := client.Backfills(s.ctx)
-		if err != nil {
-			return err
-		}
-		return s.give(s.backfillTable(list))
-	}
-	if c.From == "" || c.To == "" {
-		return fault.New(fault.Invalid, "a backfill needs --from and --to")
-	}
-	b, err := client.StartBackfill(s.ctx, api.BackfillRequest{
-		Pipeline: c.Pipeline, From: c.From, To: c.To, Chunk: c.Chunk, Concurrency: c.Concurrency, Missing: c.Missing, DryRun: c.DryRun, By: me(),
-	})
-	if err != nil {
-		return err
-	}
-	if c.DryRun {
-		t := output.Table{Columns: []string{"start", "end"}, Values: b}
-		for _, w := range b.Windows {
-			t.Rows = append(t.Rows, []string{w.Start.Format(time.RFC3339), w.End.Format(time.RFC3339)})
-		}
-		return s.give(t)
-	}
-	if b.ID == "" {
-		s.say("nothing is missing: every window from %s to %s is covered", c.From, c.To)
-		if s.output == "table" {
-			return nil
-		}
-		return s.give(s.backfillTable(nil))
-	}
-	if c.Detach {
-		return s.give(s.backfillTable([]api.Backfill{b}))
-	}
-	return s.followBackfill(b)
-}
-
-func (s *session) backfillTable(list []api.Backfill) output.Table {
-	t := output.Table{Columns: []string{"backfill", "pipeline", "range", "state", "succeeded", "failed", "open"}, Values: list}
-	for _, b := range list {
-		open := b.Runs[run.Queued] + b.Runs[run.Running]
-		t.Rows = append(t.Rows, []string{
-			b.ID, b.Pipeline, b.Range.Text(s.zone), string(b.State),
-			fmt.Sprint(b.Runs[run.Succeeded]), fmt.Sprint(b.Runs[run.Failed]), fmt.Sprint(open),
-		})
-	}
-	return t
-}
-
-func (s *session) followBackfill(b api.Backfill) error {
-	bar := s.progress(b.Pipeline)
-	defer bar.End()
-	err := s.follow(bar, func() (bool, error) {
-		list, err := s.client.Backfills(s.ctx)
-		if err != nil {
-			return false, err
-		}
-		total := 0
-		for _, one := range list {
-			if one.ID == b.ID {
-				b = one
-			}
-		}
-		for _, n := range b.Runs {
-			total += n
-		}
-		note := ""
-		if n := b.Runs[run.Failed]; n > 0 {
-			note = fmt.Sprintf("%d failed", n)
-		}
-		bar.Show(total-b.Runs[run.Queued]-b.Runs[run.Running], total, note)
-		return b.State.Terminal(), nil
-	}, func(ctx context.Context, by string) { _, _ = s.client.CancelBackfill(ctx, b.ID, by) })
-	if err != nil {
-		return err
-	}
-	bar.End()
-	if err := s.give(s.backfillTable([]api.Backfill{b})); err != nil {
-		return err
-	}
-	if b.State == run.Succeeded {
-		s.say("backfill %s of %s: %d runs succeeded in %s", b.ID, b.Pipeline, b.Runs[run.Succeeded], output.Duration(b.Ended.Sub(b.Created)))
-		return nil
-	}
-	failed, err := s.client.Runs(s.ctx, b.Pipeline, string(run.Failed), b.ID, 3)
-	if err != nil {
-		return err
-	}
-	for _, r := range failed {
-		w, err := s.client.Why(s.ctx, r.ID)
-		if err == nil {
-			s.say("%s: %s", r.Window.Text(s.zone), w.Summary)
-		}
-	}
-	return silent{fault.Failed}
 }

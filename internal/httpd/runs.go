@@ -144,9 +144,18 @@ func (s *Server) listRuns(ctx context.Context, r *http.Request) ([]api.Run, erro
 			return nil, err
 		}
 	}
-	list, err := s.Ledger.Runs(ctx, ledger.RunFilter{
-		Environment: s.Environment, Pipeline: q.Get("pipeline"), State: run.State(q.Get("state")), Backfill: q.Get("backfill"), Most: number(r, "most", 50),
-	})
+	filter := ledger.RunFilter{Environment: s.Environment, Pipeline: q.Get("pipeline"), State: run.State(q.Get("state")), Most: number(r, "most", 50)}
+	if q.Get("rolled") == "true" {
+		return s.rolledRuns(ctx, filter)
+	}
+	if id := q.Get("backfill"); id != "" {
+		b, err := s.Ledger.Backfill(ctx, s.Environment, id)
+		if err != nil {
+			return nil, err
+		}
+		filter.Backfill = b.ID
+	}
+	list, err := s.Ledger.Runs(ctx, filter)
 	out := make([]api.Run, 0, len(list))
 	for _, i := range list {
 		out = append(out, runOf(i))

@@ -18,9 +18,9 @@ import (
 	"github.com/tidemill/tidemill/internal/ledger"
 )
 
-var errNoSuchThing = errors.New("name a run, RUN/TASK, a pipeline, PIPELINE/TASK, or PIPELINE@DUE")
+var errNoSuchThing = errors.New("name a run, RUN/TASK, a backfill, a pipeline, PIPELINE/TASK, or PIPELINE@DUE")
 
-// why answers for a run, RUN/TASK, a pipeline, PIPELINE/TASK or a slot PIPELINE@DUE.
+// why answers for a run, RUN/TASK, a backfill, a pipeline, PIPELINE/TASK or a slot PIPELINE@DUE.
 func (s *Server) why(ctx context.Context, what string) (api.Why, error) {
 	p, _ := s.Catalog.Live()
 	head, task, _ := strings.Cut(what, "/")
@@ -50,6 +50,11 @@ func (s *Server) why(ctx context.Context, what string) (api.Why, error) {
 		head = newest[0].Run
 	}
 	info, err := s.run(ctx, head)
+	if fault.Is(err, fault.NotFound) && task == "" {
+		if b, e := s.Ledger.Backfill(ctx, s.Environment, head); e == nil {
+			return s.whyBackfill(ctx, p, b)
+		}
+	}
 	if fault.Is(err, fault.NotFound) && p != nil {
 		if near := problem.Nearest(head, p.PipelineNames()); near != "" {
 			return api.Why{}, noPipeline(p, head)
@@ -127,9 +132,15 @@ func (s *Server) whyRun(ctx context.Context, p *project.Project, info ledger.Run
 			}
 		}
 	case info.State == run.Queued:
-		running, err := s.Ledger.Runs(ctx, ledger.RunFilter{Environment: s.Environment, Pipeline: info.Pipeline, State: run.Running, Backfill: info.Backfill})
+		running, err := s.Ledger.Runs(ctx, ledger.RunFilter{
+			Environment: s.Environment, Pipeline: info.Pipeline, State: run.Running, Backfill: info.Backfill, NoBackfills: info.Backfill == "",
+		})
 		if err != nil {
 			return api.Why{}, err
+		}
+		if b, err := s.Ledger.Backfill(ctx, s.Environment, info.Backfill); err == nil && b.Paused {
+			reasons = append(reasons, why.Paused("waits, because backfill "+b.ID, "backfill resume "+b.ID, b.PausedBy, b.PausedNote, b.PausedAt))
+			break
 		}
 		var names []string
 		for _, r := range running {
@@ -246,7 +257,7 @@ func (s *Server) whyPipeline(ctx context.Context, p *project.Project, name strin
 	}
 	for _, k := range known {
 		if k.Pipeline == name && k.Paused {
-			reasons = append(reasons, why.Paused(name, k.PausedBy, k.PausedNote, k.PausedAt))
+			reasons = append(reasons, why.Paused("", "resume "+name, k.PausedBy, k.PausedNote, k.PausedAt))
 		}
 	}
 	incidents, err := s.Ledger.Incidents(ctx, s.Environment, false)
@@ -258,7 +269,7 @@ func (s *Server) whyPipeline(ctx context.Context, p *project.Project, name strin
 			reasons = append(reasons, why.Incident(i.ID, i.Kind, i.Task, i.Summary, i.Opened))
 		}
 	}
-	open, err := s.Ledger.Runs(ctx, ledger.RunFilter{Environment: s.Environment, Pipeline: name, State: run.Running, Most: 5})
+	open, err := s.Ledger.Runs(ctx, ledger.RunFilter{Environment: s.Environment, Pipeline: name, State: run.Running, Most: 5, NoBackfills: true})
 	if err != nil {
 		return api.Why{}, err
 	}
@@ -268,6 +279,19 @@ func (s *Server) whyPipeline(ctx context.Context, p *project.Project, name strin
 			return api.Why{}, err
 		}
 		reasons = append(reasons, why.Reason{Text: "has a run going on: " + w.Summary, Since: r.Began})
+	}
+	backfills, err := s.Ledger.Backfills(ctx, s.Environment)
+	if err != nil {
+		return api.Why{}, err
+	}
+	for _, b := range backfills {
+		if b.Pipeline == name && !b.State.Terminal() {
+			w, err := s.whyBackfill(ctx, p, b)
+			if err != nil {
+				return api.Why{}, err
+			}
+			reasons = append(reasons, why.Reason{Text: "has a backfill going on: " + w.Summary, Since: b.Created})
+		}
 	}
 	slots, err := s.Ledger.Slots(ctx, s.Environment, name, 1)
 	if err != nil {
@@ -305,6 +329,8 @@ func (s *Server) whySlot(ctx context.Context, p *project.Project, pipeline, due 
 			case i.State == slot.Ran:
 				r.Text = "became run " + i.Run
 				r.Next = "see: tidemill why " + i.Run
+			case i.State == slot.Blocked && i.Run != "":
+				r.Next = "its run: tidemill why " + i.Run
 			case i.State == slot.Expected && by > 0:
 				r.Next = why.Starts(i.Due, by, zone(p))
 			}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"time"
 
-	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/run"
 )
@@ -77,6 +75,9 @@ func (tx *Tx) rerun(ref RunRef, scope RerunScope, by string) ([]string, error) {
 		if err := tx.exec(`UPDATE run SET bundle = $3 WHERE environment = $1 AND run = $2`, ref.Environment, ref.Run, scope.Bundle); err != nil {
 			return nil, err
 		}
+	}
+	if err := tx.unblock(ref.Environment, ref.Run); err != nil {
+		return nil, err
 	}
 	var names []string
 	for _, t := range tasks {
@@ -168,77 +169,4 @@ func (l *Ledger) SetAside(ctx context.Context, ref run.Ref, accepted bool, by, n
 		}
 		return err
 	})
-}
-
-// NewBackfill is a backfill to be created with all its runs.
-type NewBackfill struct {
-	Environment string
-	ID          string
-	Pipeline    string
-	Range       commit.Window
-	Chunk       string
-	Concurrency int
-	By          string
-	Runs        []NewRun // in the order of their windows
-}
-
-// CreateBackfill creates a backfill and its runs, as one.
-func (l *Ledger) CreateBackfill(ctx context.Context, b NewBackfill) error {
-	return l.write(ctx, func(tx *Tx) error {
-		if err := tx.exec(`INSERT INTO backfill (environment, backfill, pipeline, start_us, end_us, chunk, concurrency, state, created_us, created_by)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, 'running', $8, $9)`,
-			b.Environment, b.ID, b.Pipeline, us(b.Range.Start), us(b.Range.End), b.Chunk, max(1, b.Concurrency), us(tx.now), b.By); err != nil {
-			return err
-		}
-		for _, r := range b.Runs {
-			r.Kind, r.Backfill = KindBackfill, b.ID
-			if err := tx.createRun(r); err != nil {
-				return err
-			}
-		}
-		return tx.settleBackfill(b.Environment, b.ID)
-	})
-}
-
-// settleBackfill ends a backfill whose last run has ended.
-func (tx *Tx) settleBackfill(environment, id string) error {
-	var open, bad, cancelled int
-	if err := tx.queryRow(`SELECT count(CASE WHEN state IN ('queued', 'running') THEN 1 END), count(CASE WHEN state = 'failed' THEN 1 END),
-			count(CASE WHEN state = 'cancelled' THEN 1 END)
-		FROM run WHERE environment = $1 AND backfill = $2`, environment, id).Scan(&open, &bad, &cancelled); err != nil {
-		return err
-	}
-	state, ended := run.Running, time.Time{}
-	if open == 0 {
-		ended = tx.now
-		switch {
-		case bad > 0:
-			state = run.Failed
-		case cancelled > 0:
-			state = run.Cancelled
-		default:
-			state = run.Succeeded
-		}
-	}
-	return tx.exec(`UPDATE backfill SET state = $3, ended_us = $4 WHERE environment = $1 AND backfill = $2`, environment, id, state, optionalUS(ended))
-}
-
-// CancelBackfill cancels the runs of a backfill that have not ended, the queued ones first.
-func (l *Ledger) CancelBackfill(ctx context.Context, environment, id, by string) (int, error) {
-	n := 0
-	err := l.write(ctx, func(tx *Tx) error {
-		rows, err := tx.query(`SELECT run FROM run WHERE environment = $1 AND backfill = $2 AND state IN ('queued', 'running') ORDER BY state, start_us DESC`, environment, id)
-		open, err := scanAll(rows, err, scanText)
-		if err != nil {
-			return err
-		}
-		n = len(open)
-		for _, r := range open {
-			if err := tx.cancelRun(environment, r, by); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return n, err
 }

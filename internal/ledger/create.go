@@ -12,6 +12,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/run"
+	"github.com/tidemill/tidemill/internal/core/slot"
 )
 
 // Kinds of run.
@@ -155,7 +156,7 @@ func (tx *Tx) nothingBefore(environment, pipeline, task string, w commit.Window)
 		return good > 0, err
 	}
 	err = tx.queryRow(`SELECT count(*) FROM slot WHERE environment = $1 AND pipeline = $2 AND start_us < $4 AND end_us > $3
-		AND state IN ('queued', 'blocked', 'ran', 'merged') AND first_us IS NULL`,
+		AND state IN ('queued', 'held', 'blocked', 'ran', 'merged') AND first_us IS NULL`,
 		environment, pipeline, us(w.Start), us(w.End)).Scan(&slots)
 	return slots == 0, err
 }
@@ -169,23 +170,25 @@ func (tx *Tx) steps(commands []Command) error {
 	return nil
 }
 
-// startQueued begins the queued runs of a pipeline (or of one backfill of it)
-// whose turn has come, in window order.
+// startQueued begins the queued runs of a pipeline whose turn has come, in window
+// order, or those of one backfill of it, in the backfill's own.
 func (tx *Tx) startQueued(environment, pipeline, backfill string) ([]Command, error) {
+	most, paused, order := 1, false, oldestFirst
+	if backfill != "" {
+		var err error
+		if most, paused, order, err = tx.turn(environment, backfill); err != nil || paused {
+			return nil, err
+		}
+	}
 	var running int
 	if err := tx.queryRow(`SELECT count(*) FROM run WHERE environment = $1 AND pipeline = $2 AND backfill = $3 AND state = 'running'`,
 		environment, pipeline, backfill).Scan(&running); err != nil {
 		return nil, err
 	}
-	most := 1
-	if backfill != "" {
-		if err := tx.queryRow(`SELECT concurrency FROM backfill WHERE environment = $1 AND backfill = $2`, environment, backfill).Scan(&most); err != nil {
-			return nil, err
-		}
-	}
+	free := slot.Turns(most, running, paused)
 	type queued struct{ id, overlap string }
-	rows, err := tx.query(`SELECT run, overlap FROM run WHERE environment = $1 AND pipeline = $2 AND backfill = $3 AND state = 'queued'
-		ORDER BY start_us, end_us, created_us LIMIT 64`, environment, pipeline, backfill)
+	rows, err := tx.query(`SELECT run, overlap FROM run WHERE environment = $1 AND pipeline = $2 AND backfill = $3 AND state = 'queued' `+order+` LIMIT 64`,
+		environment, pipeline, backfill)
 	waiting, err := scanAll(rows, err, func(r *sql.Rows) (queued, error) {
 		var q queued
 		return q, r.Scan(&q.id, &q.overlap)
@@ -195,10 +198,10 @@ func (tx *Tx) startQueued(environment, pipeline, backfill string) ([]Command, er
 	}
 	var commands []Command
 	for _, q := range waiting {
-		if running >= most && q.overlap != string(project.OverlapAllow) {
+		if free <= 0 && q.overlap != string(project.OverlapAllow) {
 			break
 		}
-		running++
+		free--
 		begun, err := tx.begin(environment, q.id)
 		if err != nil {
 			return nil, err
@@ -244,12 +247,15 @@ func (tx *Tx) runEnded(h run.Header, state run.State) ([]Command, error) {
 	tx.note.Ended = append(tx.note.Ended, RunRef{Environment: h.Environment, Run: h.ID})
 	tx.note.Slots = true // overlap policies wait for it
 	if err := tx.exec(`UPDATE pipeline SET wake_us = $3 WHERE environment = $1 AND pipeline = $2 AND bundle <> ''
-		AND EXISTS (SELECT 1 FROM slot WHERE environment = $1 AND pipeline = $2 AND state IN ('queued', 'blocked'))`,
+		AND EXISTS (SELECT 1 FROM slot WHERE environment = $1 AND pipeline = $2 AND state IN ('queued', 'held'))`,
 		h.Environment, h.Pipeline, us(tx.now)); err != nil {
 		return nil, err
 	}
 	if state == run.Succeeded { // incidents of the run as a whole, such as late
 		if err := tx.leave(h.Environment, h.Pipeline, "", h.Window, "run "+h.ID+" succeeded"); err != nil {
+			return nil, err
+		}
+		if err := tx.unblock(h.Environment, h.ID); err != nil {
 			return nil, err
 		}
 	}
@@ -319,6 +325,9 @@ func (tx *Tx) wake(environment, target string, start, end int64) ([]Command, err
 	for _, c := range commands {
 		if err := tx.exec(`DELETE FROM wait WHERE environment = $1 AND run = $2 AND task = $3 AND idx = $4 AND target = $5`,
 			environment, c.Run, c.Task, c.Index, target); err != nil {
+			return nil, err
+		}
+		if err := tx.unblock(environment, c.Run); err != nil {
 			return nil, err
 		}
 	}

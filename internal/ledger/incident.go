@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/commit"
@@ -16,11 +17,12 @@ import (
 type Incident struct {
 	Environment string        `json:"environment"`
 	ID          string        `json:"id"`
-	Fingerprint string        `json:"fingerprint"` // environment/pipeline/task/kind, never a run
+	Fingerprint string        `json:"fingerprint"` // environment/pipeline/task/kind, never a run; or environment/pipeline/backfill
 	Kind        string        `json:"kind"`
 	Severity    string        `json:"severity"`
 	Pipeline    string        `json:"pipeline"`
 	Task        string        `json:"task,omitempty"`
+	Backfill    string        `json:"backfill,omitempty"` // whose runs it lists
 	Owner       string        `json:"owner,omitempty"`
 	State       string        `json:"state"` // open, acknowledged, resolved
 	Summary     string        `json:"summary"`
@@ -43,10 +45,11 @@ type IncidentRun struct {
 // Report is one observation that may open an incident.
 type Report struct {
 	Environment string
-	Kind        string // task_failed, check_failed, contract_broken, late, stale, missed_slot, definition_error, worker_lost, notification_failed
+	Kind        string // task_failed, backfill_failed, check_failed, contract_broken, late, stale, missed_slot, definition_error, worker_lost, notification_failed
 	Severity    string // critical, error, warning, info
 	Pipeline    string
 	Task        string
+	Backfill    string // whose failed runs are one incident, whatever their tasks and kinds
 	Owner       string
 	Run         string // or the slot PIPELINE@DUE that never became one; may be empty
 	Window      commit.Window
@@ -54,6 +57,9 @@ type Report struct {
 }
 
 func (r Report) fingerprint() string {
+	if r.Backfill != "" {
+		return r.Environment + "/" + r.Pipeline + "/backfill:" + r.Backfill
+	}
 	return r.Environment + "/" + r.Pipeline + "/" + r.Task + "/" + r.Kind
 }
 
@@ -70,10 +76,20 @@ func (tx *Tx) tell(ref run.Ref, h run.Header, e run.Tell) error {
 		default: // the word fits
 		}
 	}
-	return tx.report(Report{
+	r := Report{
 		Environment: ref.Environment, Kind: kind, Severity: "error", Pipeline: h.Pipeline, Owner: h.Owner, Task: ref.Task,
 		Run: ref.Run, Window: h.Window, Summary: e.Reason,
-	})
+	}
+	if e.Kind != "task_failed" { // a worker that is lost has nothing to do with what it worked for
+		return tx.report(r)
+	}
+	if err := tx.queryRow(`SELECT backfill FROM run WHERE environment = $1 AND run = $2`, ref.Environment, ref.Run).Scan(&r.Backfill); err != nil {
+		return err
+	}
+	if r.Backfill != "" {
+		r.Kind = "backfill_failed"
+	}
+	return tx.report(r)
 }
 
 // Report records an observation outside of any attempt, such as a missed deadline.
@@ -88,9 +104,13 @@ func (tx *Tx) report(r Report) error {
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		id = NewID(tx.now)
-		if err := tx.exec(`INSERT INTO incident (environment, incident, fingerprint, kind, severity, pipeline, task, owner, state, summary, opened_us, updated_us)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'open', $9, $10, $10)`,
-			r.Environment, id, r.fingerprint(), r.Kind, r.Severity, r.Pipeline, r.Task, r.Owner, r.Summary, us(tx.now)); err != nil {
+		task := r.Task
+		if r.Backfill != "" {
+			task = "" // it may be another one in each run
+		}
+		if err := tx.exec(`INSERT INTO incident (environment, incident, fingerprint, kind, severity, pipeline, task, owner, state, summary, opened_us, updated_us, backfill)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'open', $9, $10, $10, $11)`,
+			r.Environment, id, r.fingerprint(), r.Kind, r.Severity, r.Pipeline, task, r.Owner, r.Summary, us(tx.now), r.Backfill); err != nil {
 			return err
 		}
 		if err := tx.enqueue(r.Environment, id, "firing"); err != nil {
@@ -106,9 +126,36 @@ func (tx *Tx) report(r Report) error {
 	if r.Run == "" {
 		return nil
 	}
-	return tx.exec(`INSERT INTO incident_run (environment, incident, run, task, start_us, end_us, reason) VALUES ($1, $2, $3, $4, $5, $6, $7)
+	if err := tx.exec(`INSERT INTO incident_run (environment, incident, run, task, start_us, end_us, reason) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (environment, incident, run, task) DO UPDATE SET reason = excluded.reason, left_us = NULL`,
-		r.Environment, id, r.Run, r.Task, us(r.Window.Start), us(r.Window.End), r.Summary)
+		r.Environment, id, r.Run, r.Task, us(r.Window.Start), us(r.Window.End), r.Summary); err != nil {
+		return err
+	}
+	if r.Backfill != "" {
+		return tx.sumUpBackfill(r.Environment, id)
+	}
+	return nil
+}
+
+// sumUpBackfill lets the incident of a backfill say how many windows are not made
+// up for, and what was wrong with the first of them.
+func (tx *Tx) sumUpBackfill(environment, id string) error {
+	var failed int
+	if err := tx.queryRow(`SELECT count(DISTINCT run) FROM incident_run WHERE environment = $1 AND incident = $2 AND left_us IS NULL`,
+		environment, id).Scan(&failed); err != nil || failed == 0 {
+		return err
+	}
+	var start, end int64
+	var task, reason string
+	if err := tx.queryRow(`SELECT start_us, end_us, task, reason FROM incident_run WHERE environment = $1 AND incident = $2 AND left_us IS NULL
+		ORDER BY start_us, run, task LIMIT 1`, environment, id).Scan(&start, &end, &task, &reason); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("window %s failed: %s: %s", commit.Window{Start: at(start), End: at(end)}, task, reason)
+	if failed > 1 {
+		text = fmt.Sprintf("%d windows failed, the first %s: %s: %s", failed, commit.Window{Start: at(start), End: at(end)}, task, reason)
+	}
+	return tx.exec(`UPDATE incident SET summary = $3 WHERE environment = $1 AND incident = $2`, environment, id, text)
 }
 
 // recovered takes the runs whose window this success covers out of their
@@ -118,32 +165,35 @@ func (tx *Tx) recovered(ref run.Ref, h run.Header) error {
 }
 
 func (tx *Tx) leave(environment, pipeline, task string, w commit.Window, how string) error {
-	rows, err := tx.query(`SELECT incident FROM incident WHERE environment = $1 AND pipeline = $2 AND task = $3 AND state <> 'resolved' ORDER BY incident`,
-		environment, pipeline, task)
-	open, err := scanAll(rows, err, scanText)
+	type leaving struct{ incident, backfill string }
+	rows, err := tx.query(`SELECT DISTINCT i.incident, i.backfill FROM incident i
+			JOIN incident_run x ON x.environment = i.environment AND x.incident = i.incident AND x.left_us IS NULL
+		WHERE i.environment = $1 AND i.pipeline = $2 AND i.state <> 'resolved' AND x.task = $3 AND x.start_us >= $4 AND x.end_us <= $5 ORDER BY i.incident`,
+		environment, pipeline, task, us(w.Start), us(w.End))
+	open, err := scanAll(rows, err, func(r *sql.Rows) (l leaving, err error) { return l, r.Scan(&l.incident, &l.backfill) })
 	if err != nil {
 		return err
 	}
-	for _, id := range open {
-		n, err := tx.execCount(`UPDATE incident_run SET left_us = $5 WHERE environment = $1 AND incident = $2 AND left_us IS NULL
-			AND start_us >= $3 AND end_us <= $4`, environment, id, us(w.Start), us(w.End), us(tx.now))
-		if err != nil {
+	for _, l := range open {
+		if err := tx.exec(`UPDATE incident_run SET left_us = $6 WHERE environment = $1 AND incident = $2 AND left_us IS NULL
+			AND task = $3 AND start_us >= $4 AND end_us <= $5`, environment, l.incident, task, us(w.Start), us(w.End), us(tx.now)); err != nil {
 			return err
 		}
 		var remaining int
 		if err := tx.queryRow(`SELECT count(*) FROM incident_run WHERE environment = $1 AND incident = $2 AND left_us IS NULL`,
-			environment, id).Scan(&remaining); err != nil {
+			environment, l.incident).Scan(&remaining); err != nil {
 			return err
 		}
-		if n > 0 && remaining == 0 {
-			if err := tx.resolve(environment, id, how); err != nil {
-				return err
-			}
+		switch {
+		case remaining == 0:
+			err = tx.resolve(environment, l.incident, how)
+		case l.backfill != "":
+			err = tx.sumUpBackfill(environment, l.incident)
+		default:
+			err = tx.sumUpMissed(environment, pipeline)
 		}
-		if n > 0 && remaining > 0 {
-			if err := tx.sumUpMissed(environment, pipeline); err != nil {
-				return err
-			}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

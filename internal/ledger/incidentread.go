@@ -27,14 +27,14 @@ func (l *Ledger) Incident(ctx context.Context, environment, id string) (Incident
 
 func (l *Ledger) incidents(ctx context.Context, where string, args ...any) ([]Incident, error) {
 	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT environment, incident, fingerprint, kind, severity, pipeline, task, owner, state, summary,
-			opened_us, updated_us, resolved_us, resolution
+			opened_us, updated_us, resolved_us, resolution, backfill
 		FROM incident WHERE `+where+` ORDER BY opened_us DESC, incident DESC`), args...)
 	list, err := scanAll(rows, err, func(r *sql.Rows) (Incident, error) {
 		var i Incident
 		var opened, updated int64
 		var resolved sql.NullInt64
 		err := r.Scan(&i.Environment, &i.ID, &i.Fingerprint, &i.Kind, &i.Severity, &i.Pipeline, &i.Task, &i.Owner, &i.State, &i.Summary,
-			&opened, &updated, &resolved, &i.Resolution)
+			&opened, &updated, &resolved, &i.Resolution, &i.Backfill)
 		i.Opened, i.Updated, i.Resolved = at(opened), at(updated), optionalAt(resolved)
 		return i, err
 	})

@@ -59,6 +59,8 @@ type (
 	AttemptInfo = read.AttemptInfo
 	// BackfillInfo is a backfill as people ask for it.
 	BackfillInfo = read.BackfillInfo
+	// FailedRun is a run of a backfill that failed, with its first error.
+	FailedRun = read.FailedRun
 	// Wait is a part of time that a target must cover first.
 	Wait = read.Wait
 )

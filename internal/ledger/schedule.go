@@ -12,8 +12,9 @@ import (
 	"github.com/tidemill/tidemill/internal/core/slot"
 )
 
-// Activate makes a bundle the live version of an environment. Pipelines that it
-// lacks are never due again; their history stays. Limits are the capacities of what is limited, by name.
+// Activate makes a bundle the live version of an environment. Of pipelines that it
+// lacks what has not started is decided once more; their history stays. Limits are
+// the capacities of what is limited, by name.
 func (l *Ledger) Activate(ctx context.Context, environment, bundle string, pipelines []string, limits map[string]int) error {
 	return l.write(ctx, func(tx *Tx) error {
 		if err := tx.exec(`INSERT INTO bundle (environment, hash, created_us) VALUES ($1, $2, $3) ON CONFLICT (environment, hash) DO NOTHING`,
@@ -31,6 +32,11 @@ func (l *Ledger) Activate(ctx context.Context, environment, bundle string, pipel
 			}
 		}
 		tx.note.Slots = true
+		if err := tx.exec(`UPDATE pipeline SET wake_us = $2 WHERE environment = $1 AND bundle = ''
+			AND EXISTS (SELECT 1 FROM slot s WHERE s.environment = pipeline.environment AND s.pipeline = pipeline.pipeline
+				AND s.state IN ('expected', 'queued', 'held'))`, environment, us(tx.now)); err != nil {
+			return err
+		}
 		return tx.setLimits(environment, limits)
 	})
 }
@@ -84,7 +90,7 @@ func (tx *Tx) slotPipeline(environment, pipeline string) (slot.Pipeline, error) 
 	p.Seen, p.Mark, p.Paused = optionalAt(seen), optionalAt(mark), paused != 0
 	p.Newest = calendar.Window{Start: optionalAt(start), End: optionalAt(end)}
 	rows, err := tx.query(`SELECT due_us, start_us, end_us, state, reason, first_us, into_us, schedule FROM slot
-		WHERE environment = $1 AND pipeline = $2 AND (state IN ('expected', 'queued', 'blocked') OR state = 'skipped' AND reason = $3) ORDER BY due_us`,
+		WHERE environment = $1 AND pipeline = $2 AND (state IN ('expected', 'queued', 'held') OR state = 'skipped' AND reason = $3) ORDER BY due_us`,
 		environment, pipeline, slot.ReasonPaused)
 	open, err := scanAll(rows, err, scanSlot)
 	if err != nil {
@@ -94,7 +100,7 @@ func (tx *Tx) slotPipeline(environment, pipeline string) (slot.Pipeline, error) 
 		switch s.State {
 		case slot.Expected:
 			p.Future = s
-		case slot.Queued, slot.Blocked:
+		case slot.Queued, slot.Held:
 			p.Waiting = append(p.Waiting, s)
 		default:
 			p.Suspended = append(p.Suspended, s)
@@ -184,7 +190,7 @@ func (tx *Tx) tellOfMissed(environment, pipeline string, missed []slot.Slot, new
 func (tx *Tx) sumUpMissed(environment, pipeline string) error {
 	rows, err := tx.query(`SELECT s.due_us, s.start_us, s.end_us, s.state, s.reason, s.first_us, s.into_us, s.schedule FROM incident i
 			JOIN incident_run x ON x.environment = i.environment AND x.incident = i.incident AND x.left_us IS NULL
-			JOIN slot s ON s.environment = i.environment AND s.pipeline = i.pipeline AND s.state = 'missed' AND s.start_us = x.start_us AND s.end_us = x.end_us
+			JOIN slot s ON s.environment = i.environment AND s.pipeline = i.pipeline AND s.state IN ('missed', 'blocked') AND s.start_us = x.start_us AND s.end_us = x.end_us
 		WHERE i.environment = $1 AND i.pipeline = $2 AND i.kind = 'missed_slot' AND i.state <> 'resolved' ORDER BY s.due_us`, environment, pipeline)
 	left, err := scanAll(rows, err, scanSlot)
 	if err != nil || len(left) == 0 {

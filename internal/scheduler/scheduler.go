@@ -12,9 +12,9 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/slot"
+	"github.com/tidemill/tidemill/internal/core/why"
 	"github.com/tidemill/tidemill/internal/ledger"
 )
 
@@ -24,6 +24,8 @@ type Ledger interface {
 	Decide(ctx context.Context, environment, pipeline string, decide ledger.Decider, newRun func(slot.Slot) ledger.NewRun) (slot.Decision, error)
 	Overdue(ctx context.Context, environment string) ([]ledger.OpenRun, error)
 	Report(context.Context, ledger.Report) error
+	Stuck(ctx context.Context, environment string) ([]ledger.StuckRun, error)
+	Block(ctx context.Context, stuck ledger.StuckRun, owner string, judge func(s slot.Slot, now time.Time) (after slot.Slot, givenUp bool)) error
 }
 
 // Scheduler makes runs of an environment's pipelines when they are due.
@@ -31,6 +33,7 @@ type Scheduler struct {
 	Ledger      Ledger
 	Environment string
 	Live        func() (p *project.Project, bundle string) // the live version; nil: none yet
+	Broken      func(pipeline string) string               // what is wrong with the files of one that the live version lacks; empty: it was removed
 	Log         *slog.Logger
 	Wake        <-chan struct{} // something about slots or pipelines changed
 }
@@ -44,6 +47,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	for {
 		next := s.decideDue(ctx)
 		s.watchDeadlines(ctx)
+		s.watchStuck(ctx)
 		wait := Longest
 		if !next.IsZero() {
 			wait = min(max(time.Until(next), time.Millisecond), Longest)
@@ -85,7 +89,7 @@ func (s *Scheduler) decide(ctx context.Context, name string) error {
 	p, bundle := s.Live()
 	pl, ok := find(p, name)
 	if !ok {
-		return fault.New(fault.NotFound, "the live project has no pipeline %s", name)
+		return s.strand(ctx, name)
 	}
 	timetable, err := pl.Schedule.Timetable()
 	if err != nil {
@@ -108,12 +112,28 @@ func (s *Scheduler) decide(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	s.tell(name, d)
+	return nil
+}
+
+func (s *Scheduler) tell(name string, d slot.Decision) {
 	for _, one := range d.Write {
 		if one.State != slot.Expected {
 			s.Log.Info("slot", "pipeline", name, "due", one.Due, "window", one.Window.String(), "state", one.String())
 		}
 	}
-	return nil
+}
+
+// strand decides for a pipeline that the live version lacks.
+func (s *Scheduler) strand(ctx context.Context, name string) error {
+	broken := s.Broken(name)
+	d, err := s.Ledger.Decide(ctx, s.Environment, name, func(known slot.Pipeline, now time.Time) (slot.Decision, error) {
+		return slot.Strand(known, now, broken), nil
+	}, func(slot.Slot) ledger.NewRun { return ledger.NewRun{} })
+	if err == nil {
+		s.tell(name, d)
+	}
+	return err
 }
 
 func find(p *project.Project, name string) (*project.Pipeline, bool) {
@@ -158,4 +178,47 @@ func (s *Scheduler) watchDeadlines(ctx context.Context) {
 			s.Log.Error("report a late run", "run", r.Run, "cause", err)
 		}
 	}
+}
+
+// watchStuck follows scheduled runs that cannot go on, because what they read has
+// not come: their slots are blocked from the deadline on, and they are given up at
+// the end of the look-back.
+func (s *Scheduler) watchStuck(ctx context.Context) {
+	stuck, err := s.Ledger.Stuck(ctx, s.Environment)
+	if err != nil {
+		s.Log.Error("which runs cannot go on", "cause", err)
+		return
+	}
+	p, _ := s.Live()
+	for _, r := range stuck {
+		pl, ok := find(p, r.Pipeline)
+		if !ok {
+			pl = &project.Pipeline{Schedule: project.Schedule{Timezone: "UTC"}}
+		}
+		waits := whatFor(pl, r.Wait)
+		judge := func(one slot.Slot, now time.Time) (slot.Slot, bool) {
+			return slot.Stuck(one, waits, pl.Deadline, pl.Missed.LookBack, now)
+		}
+		after, givenUp := judge(r.Slot, time.Now())
+		if after.State == r.Slot.State && after.Reason == r.Slot.Reason {
+			continue
+		}
+		if err := s.Ledger.Block(ctx, r, pl.Owner, judge); err != nil {
+			s.Log.Error("block a slot", "run", r.Run, "cause", err)
+			continue
+		}
+		s.Log.Info("slot", "pipeline", r.Pipeline, "due", r.Slot.Due, "window", r.Slot.Window.String(), "state", after.String(), "given_up", givenUp)
+	}
+}
+
+// whatFor says what a run waits for, as why says it.
+func whatFor(pl *project.Pipeline, w ledger.Wait) string {
+	zone := time.UTC
+	if t, err := pl.Schedule.Timetable(); err == nil {
+		zone = t.Zone()
+	}
+	if pipeline, task, ok := ledger.PreviousTask(w.Target); ok {
+		return why.Previous(pipeline+"/"+task, w.Window, zone, time.Time{}).Text
+	}
+	return why.Window(w.Target, w.Window, zone, "", time.Time{}).Text
 }

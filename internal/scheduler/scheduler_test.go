@@ -28,6 +28,7 @@ type world struct {
 	t      *testing.T
 	ledger *ledger.Ledger
 	live   *project.Project
+	broken string // what is wrong with pipelines that are not live
 	wake   chan struct{}
 	stop   func()
 }
@@ -70,7 +71,8 @@ func (w *world) activate() {
 func (w *world) start() {
 	s := &scheduler.Scheduler{
 		Ledger: w.ledger, Environment: "base", Log: slog.New(slog.DiscardHandler), Wake: w.wake,
-		Live: func() (*project.Project, string) { return w.live, "b1" },
+		Live:   func() (*project.Project, string) { return w.live, "b1" },
+		Broken: func(string) string { return w.broken },
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -14,6 +14,9 @@ func (w *world) check() error {
 			return fmt.Errorf("I1: %d runs for the slot %d", runs, due)
 		}
 	}
+	if w.stuckErr != nil {
+		return w.stuckErr
+	}
 	open, bad, cancelled := 0, 0, 0
 	for _, name := range w.names() {
 		t := w.tasks[name]

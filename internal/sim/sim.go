@@ -45,7 +45,15 @@ func (w *world) fail(seed uint64, err error) error {
 // step does one thing of all that can happen.
 func (w *world) step() {
 	w.now = w.now.Add(time.Duration(w.random.IntN(5000)) * time.Millisecond)
-	switch w.random.IntN(24) {
+	switch w.random.IntN(26) {
+	case 24:
+		if w.random.IntN(4) == 0 {
+			w.cover()
+		}
+	case 25:
+		if w.random.IntN(8) == 0 {
+			w.giveUp()
+		}
 	case 0:
 		w.connect()
 	case 1, 2:
@@ -75,6 +83,7 @@ func (w *world) step() {
 // come back, sessions of dead workers that end.
 func (w *world) heal() {
 	w.now = w.now.Add(time.Second)
+	w.cover()
 	if w.anySession() == "" {
 		w.connect()
 	}

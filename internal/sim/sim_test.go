@@ -54,3 +54,25 @@ func TestAMissingRuleIsFoundWithin1000Seeds(t *testing.T) {
 		t.Logf("without %s seed %d finds a violation", name, found)
 	}
 }
+
+func TestNoSeedStartsABackfillsWindowOutOfTurn(t *testing.T) {
+	t.Parallel()
+	first, last := uint64(1), *seeds
+	if *seed != 0 {
+		first, last = *seed, *seed
+	}
+	for s := first; s <= last; s++ {
+		if err := sim.Backfill(s, sim.Faults{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for s := uint64(1); ; s++ {
+		if err := sim.Backfill(s, sim.Faults{NoGuard: true}); err != nil {
+			t.Logf("without the lock of its row seed %d finds a violation", s)
+			return
+		}
+		if s == 1000 {
+			t.Fatal("without the lock of its row 1,000 seeds find nothing")
+		}
+	}
+}

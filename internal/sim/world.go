@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -36,6 +37,8 @@ type world struct {
 	rows     int             // for unique ids
 	slots    map[int64]int   // due → runs made of it: I1
 	mark     int64
+	waits    bool  // the first task waits for a table that has not come
+	stuckErr error // a run was given up that could go on
 
 	// The store: one row per publish key.
 	keys map[string]*published
@@ -91,6 +94,10 @@ func newWorld(seed uint64, f Faults) *world {
 				w.next[earlier] = append(w.next[earlier], name)
 				t.Waiting++
 			}
+		}
+		if i == 0 && seed%8 == 3 {
+			t.Waiting++
+			w.waits = true
 		}
 		w.tasks[name] = t
 	}
@@ -373,4 +380,43 @@ func (w *world) schedule() {
 			w.mark = max(w.mark, due)
 		})
 	}
+}
+
+// stuck says whether nothing of the run can go on, because a table has not come.
+func (w *world) stuck() bool {
+	if !w.waits || w.header.State.Terminal() {
+		return false
+	}
+	for _, t := range w.tasks {
+		if !t.State.Terminal() && t.State != run.TaskWaiting {
+			return false
+		}
+	}
+	return true
+}
+
+// cover brings the table that the first task waits for.
+func (w *world) cover() {
+	if w.waits {
+		w.waits = false
+		w.apply("a", run.Covered{Table: project.Table{Store: "warehouse", Schema: "raw", Name: "orders"}})
+	}
+}
+
+// giveUp cancels a run that cannot go on, at the end of its look-back. Whoever
+// looked may be late: what the run waits for may have come, so that the ledger asks
+// again in the transaction that cancels.
+func (w *world) giveUp() {
+	if !w.stuck() {
+		return
+	}
+	w.send("give up", func() {
+		if !w.stuck() && !w.faults.NoGuard {
+			return
+		}
+		if !w.stuck() && !w.header.State.Terminal() {
+			w.stuckErr = errors.New("I10: a run is given up for a table that has come")
+		}
+		w.cancelAll()
+	})
 }

@@ -20,6 +20,9 @@ import (
 //	at TIME     moves the clock to a local time and decides
 //	end RUN...  ends runs, named by their due times, and decides; "all" ends all
 //	pause, resume, hold REASON, release
+//	broken WHY  the files are broken, and the live project cannot have the pipeline
+//	removed     the pipeline was taken out of the project; mended: it is there as it was
+//	stuck DUE   its run cannot go on; lines below: deadline and look-back
 //	skip DUE    a person skips a slot
 //	run         a person starts a run without naming a window
 //	slots       lists the ledger
@@ -29,6 +32,8 @@ type world struct {
 	pipeline slot.Pipeline
 	now      time.Time
 	rows     map[int64]slot.Slot
+	away     bool   // the live project does not have the pipeline
+	broken   string // because its files are so
 }
 
 func TestCommandFilesSayWhatBecomesOfSlots(t *testing.T) {
@@ -69,6 +74,14 @@ func (w *world) do(t *testing.T, d *datadriven.TestData) string {
 		w.pipeline.Hold = strings.Join(words, " ")
 	case "release":
 		w.pipeline.Hold = ""
+	case "broken":
+		w.away, w.broken = true, strings.Join(words, " ")
+	case "removed":
+		w.away, w.broken = true, ""
+	case "mended":
+		w.away = false
+	case "stuck":
+		return w.stuck(t, d, w.moment(t, words[0]))
 	case "skip":
 		decision, err := slot.Skip(w.pipeline, w.moment(t, words[0]), "by a person")
 		if err != nil {
@@ -158,7 +171,7 @@ func (w *world) decide(t *testing.T) string {
 	t.Helper()
 	var out strings.Builder
 	for {
-		d := slot.Plan(w.pipeline, w.now)
+		d := w.plan()
 		w.store(d)
 		for _, c := range d.Cancel {
 			at, err := time.Parse(time.RFC3339, c.Run)
@@ -174,7 +187,7 @@ func (w *world) decide(t *testing.T) string {
 			fmt.Fprintf(&out, "incident: the slot due %s was missed\n", w.at(s.Due))
 		}
 		if !d.Wake.Equal(w.now) {
-			if again := slot.Plan(w.pipeline, w.now); len(again.Write)+len(again.Cancel) > 0 {
+			if again := w.plan(); len(again.Write)+len(again.Cancel) > 0 {
 				t.Errorf("deciding again at %s writes %v and cancels %v", w.now, again.Write, again.Cancel)
 			}
 			break
@@ -185,6 +198,38 @@ func (w *world) decide(t *testing.T) string {
 		return "nothing changes"
 	}
 	return out.String()
+}
+
+func (w *world) plan() slot.Decision {
+	if w.away {
+		return slot.Strand(w.pipeline, w.now, w.broken)
+	}
+	return slot.Plan(w.pipeline, w.now)
+}
+
+// stuck judges a slot whose run cannot go on.
+func (w *world) stuck(t *testing.T, d *datadriven.TestData, due time.Time) string {
+	t.Helper()
+	settings := map[string]time.Duration{}
+	for line := range strings.Lines(d.Input) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		length, err := calendar.ParseDuration(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings[name] = length
+	}
+	s, ok := w.rows[due.UnixMicro()]
+	if !ok {
+		return "error: no such slot"
+	}
+	after, givenUp := slot.Stuck(s, "waits until raw.orders covers it", settings["deadline"], settings["look-back"], w.now)
+	w.rows[due.UnixMicro()] = after
+	text := w.line(after)
+	if givenUp {
+		text += "its run is cancelled\n"
+	}
+	return text
 }
 
 func (w *world) line(s slot.Slot) string {

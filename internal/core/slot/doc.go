@@ -6,8 +6,9 @@
 // "it never ran" is a row and not an absence. (pipeline, due time) identifies
 // it; a slot that is written again replaces the row.
 //
-//	expected -> queued | blocked -> ran
+//	expected -> queued | held -> ran
 //	expected -> ran | merged | skipped | missed
+//	held -> blocked; ran -> blocked -> ran
 //
 // What it guarantees, whatever is edited, paused, resumed or missed:
 //
@@ -33,6 +34,18 @@
 //   - After an edit the next slot is the first due time after the edit, and its
 //     window begins at the mark; past due times of the new schedule were never
 //     expected and are not made up.
+//
+// What becomes of slots that the pipeline cannot run:
+//
+//   - Of a pipeline that the live project cannot have, since its files are broken,
+//     due slots are held. Mended, they start as if they had been queued; after the
+//     look-back they end blocked.
+//   - Of one that was taken out of the project, the expected slot is skipped, and
+//     made anew if the pipeline comes back; due ones are held, and skipped after the
+//     look-back.
+//   - A run that cannot go on because what it reads has not come has its slot
+//     blocked from the deadline on, until it goes on after all; and is given up,
+//     like everything that is not made up any more, at the end of the look-back.
 //
 // It is pure: no clock, no I/O. Now is an argument.
 package slot

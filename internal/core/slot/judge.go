@@ -16,6 +16,7 @@ func (w *planner) judge(due []Slot) {
 		}
 		return
 	}
+	w.giveUp()
 	overdue := w.resume()
 	limit := w.begun.Add(-Grace)
 	timely := due
@@ -86,6 +87,9 @@ func (w *planner) catchUp(overdue, timely []Slot) []Slot {
 func (w *planner) absence(s Slot) string {
 	if old, ok := w.stored[key(s.Due)]; ok && old.Reason == ReasonPaused {
 		return "the pipeline was paused"
+	}
+	if slices.ContainsFunc(w.Waiting, isBroken) {
+		return "the pipeline was broken"
 	}
 	return "the scheduler was not running"
 }
@@ -166,7 +170,7 @@ func (w *planner) start() {
 	for i, s := range w.Waiting {
 		switch {
 		case hold != "":
-			s.State, s.Reason = Blocked, hold
+			s.State, s.Reason = Held, hold
 		case ahead != "" && w.Policy.Overlap != OverlapAllow:
 			s.State, s.Reason = Queued, ahead
 			// Said without the window, so that the end of a run rewrites two rows and not all.

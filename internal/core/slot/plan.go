@@ -12,18 +12,7 @@ import (
 // a slot comes due, when a run has ended, and when the pipeline was edited,
 // paused, resumed or held; calling it more often does no harm.
 func Plan(p Pipeline, now time.Time) Decision {
-	p.Policy = p.Policy.withDefaults()
-	// The caller keeps its slices as they are.
-	p.Waiting, p.Running = slices.Clone(p.Waiting), slices.Clone(p.Running)
-	w := planner{
-		Pipeline: p, now: now.UTC(), begun: now.UTC().Add(-p.Delay), current: p.Timetable.String(), fresh: p.Known == "",
-		stored: map[int64]Slot{}, written: map[int64]Slot{},
-	}
-	for _, s := range slices.Concat([]Slot{p.Future}, p.Waiting, p.Suspended) {
-		if !s.Due.IsZero() {
-			w.stored[key(s.Due)] = s
-		}
-	}
+	w := newPlanner(p, now, p.Timetable.String())
 	w.leaveOldSchedule()
 	w.judge(w.comeDue())
 	w.start()
@@ -44,6 +33,22 @@ type planner struct {
 	cancel  []Cancellation
 	more    bool // due slots are left for the next decision
 	wake    time.Time
+}
+
+func newPlanner(p Pipeline, now time.Time, current string) *planner {
+	p.Policy = p.Policy.withDefaults()
+	// The caller keeps its slices as they are.
+	p.Waiting, p.Running = slices.Clone(p.Waiting), slices.Clone(p.Running)
+	w := &planner{
+		Pipeline: p, now: now.UTC(), begun: now.UTC().Add(-p.Delay), current: current, fresh: p.Known == "",
+		stored: map[int64]Slot{}, written: map[int64]Slot{},
+	}
+	for _, s := range slices.Concat([]Slot{p.Future}, p.Waiting, p.Suspended) {
+		if !s.Due.IsZero() {
+			w.stored[key(s.Due)] = s
+		}
+	}
+	return w
 }
 
 // key orders and identifies due times as the ledger does.
@@ -231,7 +236,7 @@ func (w *planner) decision() Decision {
 	for _, s := range w.written {
 		d.Write = append(d.Write, s)
 		// What was due before the pipeline was first seen, nobody missed.
-		if s.State == Missed && !w.fresh {
+		if (s.State == Missed || s.State == Blocked) && !w.fresh {
 			d.Missed = append(d.Missed, s)
 		}
 	}

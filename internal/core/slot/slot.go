@@ -10,24 +10,26 @@ import (
 // State is what has become of a slot.
 type State string
 
-// The states. The last four are final.
+// The states. The last five are ends.
 const (
 	Expected State = "expected" // not yet due
 	Queued   State = "queued"   // due, waits for earlier windows of its pipeline
-	Blocked  State = "blocked"  // due, may not start: paused or held
+	Held     State = "held"     // due, may not start: its pipeline is paused, held or broken
 	Ran      State = "ran"      // became a run
 	Merged   State = "merged"   // its window went into the run of another slot
 	Skipped  State = "skipped"  // a rule or a person said no
 	Missed   State = "missed"   // nobody was there, and it is not made up
+	Blocked  State = "blocked"  // its pipeline stayed broken, or what its run reads did not come in time
 )
 
 // Final says whether the state never changes again, but for slots that ended
-// because the pipeline was paused: a resume judges those once more.
+// because the pipeline was paused: a resume judges those once more. One whose run
+// is blocked has ran after all, should the run go on.
 func (s State) Final() bool {
 	switch s {
-	case Ran, Merged, Skipped, Missed:
+	case Ran, Merged, Skipped, Missed, Blocked:
 		return true
-	case Expected, Queued, Blocked:
+	case Expected, Queued, Held:
 	}
 	return false
 }
@@ -38,6 +40,11 @@ const (
 	ReasonPaused = "paused"
 	// ReasonScheduleChanged marks slots that gave their window back.
 	ReasonScheduleChanged = "schedule changed"
+	// ReasonRemoved marks expected slots of pipelines that left the project. They gave their window back.
+	ReasonRemoved = "removed from the project"
+	// ReasonBroken begins the reason of slots that are held, or were blocked, because
+	// the live project cannot have their pipeline.
+	ReasonBroken = "the pipeline is broken"
 )
 
 // Slot is one expected run.
@@ -66,7 +73,7 @@ func (s Slot) String() string {
 // backfills can reuse it: not while it is expected, and not once it has been
 // given back or merged away.
 func (s Slot) OwnsWindow() bool {
-	return s.State != Expected && s.State != Merged && (s.State != Skipped || s.Reason != ReasonScheduleChanged)
+	return s.State != Expected && s.State != Merged && (s.State != Skipped || s.Reason != ReasonScheduleChanged && s.Reason != ReasonRemoved)
 }
 
 // MissedPolicy says what becomes of slots that came due while nobody was there.
@@ -161,7 +168,7 @@ type Pipeline struct {
 	Mark      time.Time       // where the newest slot's window ended; zero before the first
 	Newest    calendar.Window // window of the newest slot that has come due; zero before the first
 	Future    Slot            // the expected slot; zero if there is none
-	Waiting   []Slot          // queued and blocked slots
+	Waiting   []Slot          // queued and held slots
 	Suspended []Slot          // slots that ended with ReasonPaused
 	Running   []Run           // unfinished runs of slots
 }
@@ -195,7 +202,7 @@ func (p Pipeline) After(d Decision) Pipeline {
 			p.Future = Slot{}
 		}
 		switch {
-		case s.State == Queued || s.State == Blocked:
+		case s.State == Queued || s.State == Held:
 			waiting = append(waiting, s)
 		case s.State == Skipped && s.Reason == ReasonPaused:
 			suspended = append(suspended, s)

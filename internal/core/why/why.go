@@ -92,16 +92,16 @@ func Closing() Reason {
 	return Reason{Text: "is being closed in its store, because an attempt of it may still have been publishing", Next: "ends by itself"}
 }
 
-// Paused says: the pipeline is paused.
-func Paused(pipeline, by, note string, since time.Time) Reason {
-	text := "is paused"
+// Paused says: the pipeline, or what is named, is paused, and which command resumes it.
+func Paused(what, resume, by, note string, since time.Time) Reason {
+	text := strings.TrimSpace(what + " is paused")
 	if by != "" {
 		text += " by " + by
 	}
 	if note != "" {
 		text += ": " + note
 	}
-	return Reason{Text: text, Since: since, Next: "goes on after: tidemill resume " + pipeline}
+	return Reason{Text: text, Since: since, Next: "goes on after: tidemill " + resume}
 }
 
 // NotDue says: the next slot has not come, or has and its start is spread.
@@ -156,6 +156,66 @@ func Ended(state, reason string, at time.Time, next string) Reason {
 // Running says: it runs.
 func Running(attempt int, since time.Time) Reason {
 	return Reason{Text: fmt.Sprintf("is running, attempt %d", attempt), Since: since}
+}
+
+// Fill is what is known of a backfill.
+type Fill struct {
+	ID, Pipeline, Chunk                           string
+	Zone                                          *time.Location
+	State                                         string
+	Newest                                        bool
+	Concurrency                                   int
+	Queued, Running, Succeeded, Failed, Cancelled int
+}
+
+// FillGoesOn says how far a backfill is, and what its windows wait for.
+func FillGoesOn(f Fill, paused bool, since time.Time) Reason {
+	all := f.Queued + f.Running + f.Succeeded + f.Failed + f.Cancelled
+	text := fmt.Sprintf("has done %d of %d windows", all-f.Queued-f.Running, all)
+	if f.Failed > 0 {
+		text += fmt.Sprintf(", %d failed", f.Failed)
+	}
+	if f.Running > 0 {
+		text += fmt.Sprintf("; %d going on", f.Running)
+	}
+	r := Reason{Text: text, Since: since}
+	if f.Queued > 0 && !paused {
+		first := "oldest"
+		if f.Newest {
+			first = "newest"
+		}
+		r.Text += fmt.Sprintf("; %d waiting their turn", f.Queued)
+		r.Next = fmt.Sprintf("start by themselves, the %s first, %d at a time (--concurrency)", first, f.Concurrency)
+	}
+	return r
+}
+
+// FillEnded says how a backfill ended.
+func FillEnded(f Fill, within calendar.Window, at time.Time) Reason {
+	all := f.Succeeded + f.Failed + f.Cancelled
+	if f.Succeeded == all {
+		return Ended("well", fmt.Sprintf("%d windows", all), at, "")
+	}
+	again := fmt.Sprintf("run again what did not end well: tidemill backfill %s --from %s --to %s --reprocess failed",
+		f.Pipeline, within.Start.UTC().Format(time.RFC3339), within.End.UTC().Format(time.RFC3339))
+	if f.Chunk != "" {
+		again += " --chunk " + f.Chunk
+	}
+	var parts []string
+	for _, one := range []struct {
+		n    int
+		text string
+	}{{f.Failed, "failed"}, {f.Cancelled, "were cancelled"}} {
+		if one.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d of %d windows %s", one.n, all, one.text))
+		}
+	}
+	return Ended(f.State, strings.Join(parts, ", "), at, again)
+}
+
+// FailedWindow says what was wrong with a window of a backfill.
+func FailedWindow(w calendar.Window, zone *time.Location, run, task, reason string) Reason {
+	return Reason{Text: fmt.Sprintf("window %s failed: %s: %s", w.Text(zone), task, reason), Next: "look: tidemill logs " + run + "   again: tidemill rerun " + run}
 }
 
 // moment is an instant as people read it in a zone.

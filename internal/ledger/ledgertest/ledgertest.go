@@ -148,12 +148,12 @@ func Run(t *testing.T, open func(*testing.T) *ledger.Ledger) {
 		"a claim that nobody acknowledged is returned, and that is no loss":       returned,
 		"a lost attempt of a cancelled task is closed before the task ends":       closing,
 		"writers that wait share a transaction, and one's error undoes only it":   batches,
-		"a backfill ends when its last run does":                                  backfills,
 	}
 	maps.Copy(tests, scheduled)
 	maps.Copy(tests, workers)
 	maps.Copy(tests, pruned)
 	maps.Copy(tests, limited)
+	maps.Copy(tests, filled)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -475,32 +475,5 @@ func batches(_ *testing.T, b *bundle) {
 	}
 	if got := b.claim("s1", 100); len(got) != 21 {
 		b.t.Errorf("%d tasks ready, want 21", len(got))
-	}
-}
-
-func backfills(_ *testing.T, b *bundle) {
-	backfill := ledger.NewBackfill{Environment: environment, ID: "bf", Pipeline: "land", Range: commit.Window{Start: day(1).Start, End: day(5).End}, Concurrency: 2, By: "ann"}
-	for n := 1; n <= 5; n++ {
-		backfill.Runs = append(backfill.Runs, ledger.NewRun{Environment: environment, ID: fmt.Sprintf("b%d", n), Pipeline: "land", Bundle: "b1", Window: day(n), Tasks: []ledger.NewTask{{Name: "a"}}})
-	}
-	if err := b.CreateBackfill(b.t.Context(), backfill); err != nil {
-		b.t.Fatal(err)
-	}
-	for done := 0; done < 5; {
-		grants := b.claim("s1", 10)
-		if len(grants) == 0 || len(grants) > 2 {
-			b.t.Fatalf("%d tasks at once, want 1 or 2", len(grants))
-		}
-		for _, g := range grants {
-			if g.Live {
-				b.t.Error("a backfill is live")
-			}
-			b.succeed(g)
-			done++
-		}
-	}
-	all, err := b.Backfills(b.t.Context(), environment)
-	if err != nil || len(all) != 1 || all[0].State != run.Succeeded || all[0].Runs[run.Succeeded] != 5 {
-		b.t.Errorf("backfills %+v, %v", all, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/core/calendar"
+	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/core/run"
@@ -24,6 +25,7 @@ var scheduled = map[string]func(*testing.T, *bundle){
 	"a run with a named window leaves the mark alone, [mark, now) moves it":           named,
 	"after_previous waits for the window before, where there is one":                  previous,
 	"a backfill finds the windows that slots recorded":                                recorded,
+	"a run is given up only while nothing of it can go on":                            stuck,
 }
 
 // daily is a pipeline that is due at six for the day before.
@@ -290,3 +292,63 @@ func recorded(t *testing.T, b *bundle) {
 		t.Errorf("recorded %v, %v; want the 3rd and the 4th: the 5th is only expected", got, err)
 	}
 }
+
+func stuck(t *testing.T, b *bundle) {
+	b.activate()
+	plan := daily(t, "", slot.Policy{Overlap: slot.OverlapAllow})
+	decide := func() {
+		t.Helper()
+		if _, err := b.Decide(t.Context(), environment, "land", plan, func(s slot.Slot) ledger.NewRun {
+			return ledger.NewRun{Bundle: "b1", Overlap: project.OverlapAllow, Tasks: []ledger.NewTask{
+				{Name: "a", Waits: []ledger.Wait{{Target: "raw.orders", Window: s.Window}}}, {Name: "b", Upstream: []string{"a"}},
+			}}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	decide()
+	b.now = b.now.AddDate(0, 0, 1)
+	decide()
+	b.now = b.now.AddDate(0, 0, 1)
+	decide()
+	list, err := b.Stuck(t.Context(), environment)
+	if err != nil || len(list) != 2 || list[0].Slot.Window != day(2) || list[0].Wait.Target != "raw.orders" || list[0].Slot.State != slot.Ran {
+		t.Fatalf("stuck are %+v, %v; want the 2nd and the 3rd", list, err)
+	}
+	block := func(s ledger.StuckRun, givenUp bool) {
+		t.Helper()
+		if err := b.Block(t.Context(), s, "finance", func(one slot.Slot, _ time.Time) (slot.Slot, bool) {
+			one.State, one.Reason = slot.Blocked, "waits for raw.orders"
+			return one, givenUp
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	block(list[0], false)
+	b.wantSlots("2 blocked: waits for raw.orders", "3 ran", "4 expected")
+	b.decide(plan) // blocked slots with a run do not start again
+	b.wantSlots("2 blocked: waits for raw.orders", "3 ran", "4 expected")
+
+	// The table comes: the run goes on, and whoever looked before is too late to end it.
+	b.create("bring", ledger.NewRun{Pipeline: "bring", Window: day(2)}, ledger.NewTask{Name: "x"})
+	b.succeed(b.one("s1"), commit.TableCommit{Table: orders, Window: day(2)})
+	b.wantSlots("2 ran", "3 ran", "4 expected")
+	block(list[0], true)
+	b.wantSlots("2 ran", "3 ran", "4 expected")
+	b.want(list[0].Run, map[string]string{"run": "running", "a": "ready", "b": "waiting"})
+
+	block(list[1], true)
+	b.wantSlots("2 ran", "3 blocked: waits for raw.orders", "4 expected")
+	b.want(list[1].Run, map[string]string{"run": "cancelled", "a": "cancelled", "b": "cancelled"})
+	open, err := b.Incidents(t.Context(), environment, false)
+	if err != nil || len(open) != 1 || open[0].Kind != "missed_slot" || open[0].Owner != "finance" ||
+		open[0].Summary != "the slot due 2013-01-04T06:00:00Z was missed: waits for raw.orders" {
+		t.Errorf("incidents %+v, %v", open, err)
+	}
+	if left, err := b.Stuck(t.Context(), environment); err != nil || len(left) != 0 {
+		t.Errorf("still stuck: %+v, %v", left, err)
+	}
+	b.clean()
+}
+
+var orders = project.Table{Store: "warehouse", Schema: "raw", Name: "orders"}

@@ -112,6 +112,8 @@ type RunFilter struct {
 	State       run.State
 	Backfill    string
 	Most        int // newest first
+
+	NoBackfills bool // runs of no backfill alone
 }
 
 // Runs lists runs, the newest first.
@@ -121,7 +123,8 @@ func (q *Reader) Runs(ctx context.Context, f RunFilter) ([]RunInfo, error) {
 	}
 	rows, err := q.query(ctx, `SELECT `+runColumns+` FROM run
 		WHERE environment = $1 AND ($2 = '' OR pipeline = $2) AND ($3 = '' OR state = $3) AND ($4 = '' OR backfill = $4)
-		ORDER BY created_us DESC, start_us DESC, run DESC LIMIT $5`, f.Environment, f.Pipeline, string(f.State), f.Backfill, f.Most)
+			AND ($6 = 0 OR backfill = '')
+		ORDER BY created_us DESC, start_us DESC, run DESC LIMIT $5`, f.Environment, f.Pipeline, string(f.State), f.Backfill, f.Most, flag(f.NoBackfills))
 	return engine.All(rows, err, scanRun)
 }
 
@@ -254,44 +257,9 @@ func (q *Reader) Published(ctx context.Context, environment, target string) ([]c
 	})
 }
 
-// BackfillInfo is a backfill as people ask for it.
-type BackfillInfo struct {
-	ID          string
-	Pipeline    string
-	Range       commit.Window
-	Chunk       string
-	Concurrency int
-	State       run.State
-	Created     time.Time
-	CreatedBy   string
-	Ended       time.Time
-	Runs        map[run.State]int
-}
-
-// Backfills lists backfills, the newest first.
-func (q *Reader) Backfills(ctx context.Context, environment string) ([]BackfillInfo, error) {
-	rows, err := q.query(ctx, `SELECT backfill, pipeline, start_us, end_us, chunk, concurrency, state, created_us, created_by, ended_us
-		FROM backfill WHERE environment = $1 ORDER BY created_us DESC, backfill DESC`, environment)
-	list, err := engine.All(rows, err, func(r *sql.Rows) (BackfillInfo, error) {
-		b := BackfillInfo{Runs: map[run.State]int{}}
-		var start, end, created int64
-		var ended sql.NullInt64
-		err := r.Scan(&b.ID, &b.Pipeline, &start, &end, &b.Chunk, &b.Concurrency, &b.State, &created, &b.CreatedBy, &ended)
-		b.Range, b.Created, b.Ended = commit.Window{Start: engine.At(start), End: engine.At(end)}, engine.At(created), engine.OptionalAt(ended)
-		return b, err
-	})
-	for i := range list {
-		rows, err := q.query(ctx, `SELECT state, count(*) FROM run WHERE environment = $1 AND backfill = $2 GROUP BY state`, environment, list[i].ID)
-		_, err = engine.All(rows, err, func(r *sql.Rows) (struct{}, error) {
-			var state run.State
-			var n int
-			err := r.Scan(&state, &n)
-			list[i].Runs[state] = n
-			return struct{}{}, err
-		})
-		if err != nil {
-			return nil, err
-		}
+func flag(b bool) int {
+	if b {
+		return 1
 	}
-	return list, err
+	return 0
 }

@@ -1,0 +1,11 @@
+-- +goose Up
+ALTER TABLE backfill ADD COLUMN direction TEXT NOT NULL DEFAULT 'oldest';
+ALTER TABLE backfill ADD COLUMN reprocess TEXT NOT NULL DEFAULT 'all';
+ALTER TABLE backfill ADD COLUMN paused INT NOT NULL DEFAULT 0;
+ALTER TABLE backfill ADD COLUMN paused_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE backfill ADD COLUMN paused_note TEXT NOT NULL DEFAULT '';
+ALTER TABLE backfill ADD COLUMN paused_us BIGINT;
+ALTER TABLE incident ADD COLUMN backfill TEXT NOT NULL DEFAULT '';
+
+-- +goose Down
+SELECT 1;

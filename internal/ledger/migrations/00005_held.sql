@@ -1,0 +1,5 @@
+-- +goose Up
+UPDATE slot SET state = 'held' WHERE state = 'blocked';
+
+-- +goose Down
+SELECT 1;
