@@ -3,7 +3,6 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -211,13 +210,6 @@ type reproduceCommand struct {
 	Model string `arg:"" help:"MODEL:VERSION or MODEL@ALIAS."`
 }
 
-// reproduction is what the command answers.
-type reproduction struct {
-	Model   string `json:"model"`
-	Version int    `json:"version"`
-	training.Comparison
-}
-
 // Run rebuilds the training set of a model version and compares.
 func (c reproduceCommand) Run(s *session, client warehouse) error {
 	m, err := s.model(c.Model)
@@ -241,53 +233,15 @@ func (c reproduceCommand) Run(s *session, client warehouse) error {
 	if err != nil {
 		return err
 	}
-	out := reproduction{m.Name, m.Version, found}
+	out := story.Reproduction{Model: m.Name, Version: m.Version, Comparison: found}
 	if s.output == "json" {
 		err = s.give(output.Table{Values: out})
 	} else {
-		err = c.print(s.Out, out)
+		err = out.Print(s.Out)
 	}
 	if err == nil && !out.Equal {
 		return silent{fault.Refused}
 	}
-	return err
-}
-
-func (c reproduceCommand) print(w io.Writer, out reproduction) error {
-	var b strings.Builder
-	if out.Equal {
-		fmt.Fprintf(&b, "%s:%d is equal: %s rows rebuilt from pin %s, every column the same.\n", out.Model, out.Version, output.Number(out.Rows), out.Pin)
-	} else {
-		fmt.Fprintf(&b, "%s:%d differs from pin %s: %s rows then, %s now.\n", out.Model, out.Version, out.Pin, output.Number(out.Rows), output.Number(out.RowsNow))
-		for _, d := range out.Differences {
-			fmt.Fprintf(&b, "  column %s: digest %s then, %s now\n", d.Column, d.Was, d.Is)
-		}
-	}
-	for _, t := range out.Today {
-		if t.Rows == 0 {
-			fmt.Fprintf(&b, "A new pin would see commits %d to %d of %s, and the same values.\n", t.From+1, t.To, t.Table)
-			continue
-		}
-		fmt.Fprintf(&b, "A new pin would see other values of %s in %s rows, after commits %d to %d of %s:\n", strings.Join(t.Columns, ", "), output.Number(t.Rows), t.From+1, t.To, t.Table)
-		for _, one := range t.Commits {
-			fmt.Fprintf(&b, "  commit %s\n", one)
-		}
-	}
-	switch e := out.Examples; {
-	case e.Unknown != "":
-		fmt.Fprintf(&b, "Whether training rows arrived since cannot be said: %s\n", e.Unknown)
-	default:
-		if e.Arrived > 0 {
-			fmt.Fprintf(&b, "A new pin would have %s more rows, which arrived since: a pin keeps its own, by design.\n", output.Number(e.Arrived))
-		}
-		if e.Later > 0 {
-			fmt.Fprintf(&b, "A new pin with a later until would have %s more rows, whose labels became known after this one's.\n", output.Number(e.Later))
-		}
-		if e.Gone > 0 {
-			fmt.Fprintf(&b, "%s rows of the pin are no longer where they were taken from.\n", output.Number(e.Gone))
-		}
-	}
-	_, err := io.WriteString(w, b.String())
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/run"
+	"github.com/tidemill/tidemill/internal/ledger/read"
 )
 
 // timeValue keeps signatures readable where a parameter is named at.
@@ -96,12 +97,6 @@ func (tx *Tx) savePin(environment, runID string, p run.Pin) error {
 		ON CONFLICT (environment, pin) DO NOTHING`, environment, p.ID, p.Set, us(tx.now), runID, string(p.Body))
 }
 
-// modelBody is a model version as its row keeps it.
-type modelBody struct {
-	commit.Model
-	Promotions []run.Promotion `json:"promotions,omitempty"`
-}
-
 // saveModel gives a model its next version, once per attempt, and moves the aliases
 // whose condition holds; what each condition saw stays with the version.
 func (tx *Tx) saveModel(c Command, epoch int64, m commit.Model) error {
@@ -114,7 +109,7 @@ func (tx *Tx) saveModel(c Command, epoch int64, m commit.Model) error {
 		c.Environment, m.Name).Scan(&version); err != nil {
 		return err
 	}
-	kept := modelBody{Model: m}
+	kept := read.ModelBody{Model: m}
 	for _, alias := range slices.Sorted(maps.Keys(m.Promote)) {
 		champion, err := tx.metricsOf(c.Environment, m.Name, alias)
 		if err != nil {

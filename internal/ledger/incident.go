@@ -13,35 +13,6 @@ import (
 	"github.com/tidemill/tidemill/internal/core/run"
 )
 
-// Incident is something wrong for somebody, from its opening to its end.
-type Incident struct {
-	Environment string        `json:"environment"`
-	ID          string        `json:"id"`
-	Fingerprint string        `json:"fingerprint"` // environment/pipeline/task/kind, never a run; or environment/pipeline/backfill
-	Kind        string        `json:"kind"`
-	Severity    string        `json:"severity"`
-	Pipeline    string        `json:"pipeline"`
-	Task        string        `json:"task,omitempty"`
-	Backfill    string        `json:"backfill,omitempty"` // whose runs it lists
-	Owner       string        `json:"owner,omitempty"`
-	State       string        `json:"state"` // open, acknowledged, resolved
-	Summary     string        `json:"summary"`
-	Opened      time.Time     `json:"opened"`
-	Updated     time.Time     `json:"updated"`
-	Resolved    time.Time     `json:"resolved,omitzero"`
-	Resolution  string        `json:"resolution,omitempty"`
-	Runs        []IncidentRun `json:"runs,omitempty"`
-}
-
-// IncidentRun is a failed run that belongs to an incident until a success covers its window.
-type IncidentRun struct {
-	Run    string        `json:"run"`
-	Task   string        `json:"task,omitempty"`
-	Window commit.Window `json:"window"`
-	Reason string        `json:"reason"`
-	Left   time.Time     `json:"left,omitzero"`
-}
-
 // Report is one observation that may open an incident.
 type Report struct {
 	Environment string
@@ -310,4 +281,12 @@ func (l *Ledger) SettleNotification(ctx context.Context, id int64, state, answer
 		return tx.exec(`UPDATE outbox SET state = $2, answer = $3, next_us = $4, sent_us = $5, attempts = attempts + $6 WHERE id = $1`,
 			id, state, answer, us(next), optionalUS(sent), tries)
 	})
+}
+
+// Notifications lists what was or will be sent, about one cause or (empty) about all, the newest first.
+func (l *Ledger) Notifications(ctx context.Context, environment, fingerprint string, most int) ([]Notification, error) {
+	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT `+notificationColumns+` FROM outbox
+		WHERE environment = $1 AND channel <> '' AND ($2 = '' OR incident IN (SELECT incident FROM incident WHERE environment = $1 AND fingerprint = $2))
+		ORDER BY id DESC LIMIT $3`), environment, fingerprint, most)
+	return scanAll(rows, err, scanNotification)
 }

@@ -61,6 +61,20 @@ type (
 	BackfillInfo = read.BackfillInfo
 	// FailedRun is a run of a backfill that failed, with its first error.
 	FailedRun = read.FailedRun
+	// ModelInfo is a model version as people ask for it.
+	ModelInfo = read.ModelInfo
+	// Incident is something wrong for somebody, from its opening to its end.
+	Incident = read.Incident
+	// IncidentRun is a failed run that belongs to an incident.
+	IncidentRun = read.IncidentRun
+	// PipelineInfo is what the ledger knows of a pipeline.
+	PipelineInfo = read.PipelineInfo
+	// SlotInfo is a slot with its run.
+	SlotInfo = read.SlotInfo
+	// OpenRun is a scheduled run that has not ended and is not known to be late.
+	OpenRun = read.OpenRun
+	// LimitInfo is how much there is of a limited thing.
+	LimitInfo = read.LimitInfo
 	// Wait is a part of time that a target must cover first.
 	Wait = read.Wait
 )

@@ -10,6 +10,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/slot"
+	"github.com/tidemill/tidemill/internal/ledger/read"
 )
 
 // Activate makes a bundle the live version of an environment. Of pipelines that it
@@ -92,7 +93,7 @@ func (tx *Tx) slotPipeline(environment, pipeline string) (slot.Pipeline, error) 
 	rows, err := tx.query(`SELECT due_us, start_us, end_us, state, reason, first_us, into_us, schedule FROM slot
 		WHERE environment = $1 AND pipeline = $2 AND (state IN ('expected', 'queued', 'held') OR state = 'skipped' AND reason = $3) ORDER BY due_us`,
 		environment, pipeline, slot.ReasonPaused)
-	open, err := scanAll(rows, err, scanSlot)
+	open, err := scanAll(rows, err, read.ScanSlot)
 	if err != nil {
 		return p, err
 	}
@@ -117,16 +118,6 @@ func (tx *Tx) slotPipeline(environment, pipeline string) (slot.Pipeline, error) 
 		return one, err
 	})
 	return p, err
-}
-
-func scanSlot(r *sql.Rows) (slot.Slot, error) {
-	var s slot.Slot
-	var due, start, end int64
-	var first, into sql.NullInt64
-	err := r.Scan(&due, &start, &end, &s.State, &s.Reason, &first, &into, &s.Schedule)
-	s.Due, s.Window = at(due), calendar.Window{Start: at(start), End: at(end)}
-	s.First, s.Into = optionalAt(first), optionalAt(into)
-	return s, err
 }
 
 func (tx *Tx) saveDecision(environment, pipeline string, d slot.Decision, newRun func(slot.Slot) NewRun) error {
@@ -192,7 +183,7 @@ func (tx *Tx) sumUpMissed(environment, pipeline string) error {
 			JOIN incident_run x ON x.environment = i.environment AND x.incident = i.incident AND x.left_us IS NULL
 			JOIN slot s ON s.environment = i.environment AND s.pipeline = i.pipeline AND s.state IN ('missed', 'blocked') AND s.start_us = x.start_us AND s.end_us = x.end_us
 		WHERE i.environment = $1 AND i.pipeline = $2 AND i.kind = 'missed_slot' AND i.state <> 'resolved' ORDER BY s.due_us`, environment, pipeline)
-	left, err := scanAll(rows, err, scanSlot)
+	left, err := scanAll(rows, err, read.ScanSlot)
 	if err != nil || len(left) == 0 {
 		return err
 	}
@@ -242,97 +233,4 @@ func (l *Ledger) CreateManual(ctx context.Context, n NewRun, choose func(p slot.
 		return tx.createRun(n)
 	})
 	return chosen, err
-}
-
-// PipelineInfo is what the ledger knows of a pipeline.
-type PipelineInfo struct {
-	Pipeline   string
-	Bundle     string // empty: the live project has no such pipeline
-	Paused     bool
-	PausedBy   string
-	PausedNote string
-	PausedAt   time.Time
-	Mark       time.Time
-	Wake       time.Time
-}
-
-// Pipelines lists the pipelines that an environment has or had.
-func (l *Ledger) Pipelines(ctx context.Context, environment string) ([]PipelineInfo, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT pipeline, bundle, paused, paused_by, paused_note, paused_us, mark_us, wake_us
-		FROM pipeline WHERE environment = $1 ORDER BY pipeline`), environment)
-	return scanAll(rows, err, func(r *sql.Rows) (PipelineInfo, error) {
-		var p PipelineInfo
-		var paused int
-		var pausedAt, mark, wake sql.NullInt64
-		err := r.Scan(&p.Pipeline, &p.Bundle, &paused, &p.PausedBy, &p.PausedNote, &pausedAt, &mark, &wake)
-		p.Paused, p.PausedAt, p.Mark, p.Wake = paused != 0, optionalAt(pausedAt), optionalAt(mark), optionalAt(wake)
-		return p, err
-	})
-}
-
-// SlotInfo is a slot with its run.
-type SlotInfo struct {
-	slot.Slot
-	Run string
-}
-
-// Slots lists the newest slots of a pipeline, the newest first.
-func (l *Ledger) Slots(ctx context.Context, environment, pipeline string, most int) ([]SlotInfo, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT due_us, start_us, end_us, state, reason, first_us, into_us, schedule, run FROM slot
-		WHERE environment = $1 AND pipeline = $2 ORDER BY due_us DESC LIMIT $3`), environment, pipeline, most)
-	return scanAll(rows, err, func(r *sql.Rows) (SlotInfo, error) {
-		var i SlotInfo
-		var due, start, end int64
-		var first, into sql.NullInt64
-		err := r.Scan(&due, &start, &end, &i.State, &i.Reason, &first, &into, &i.Schedule, &i.Run)
-		i.Due, i.Window = at(due), calendar.Window{Start: at(start), End: at(end)}
-		i.First, i.Into = optionalAt(first), optionalAt(into)
-		return i, err
-	})
-}
-
-// RecordedWindows lists the windows that slots of a pipeline settled within a range, in order; backfills reuse them.
-func (l *Ledger) RecordedWindows(ctx context.Context, environment, pipeline string, within commit.Window) ([]calendar.Window, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT due_us, start_us, end_us, state, reason, first_us, into_us, schedule FROM slot
-		WHERE environment = $1 AND pipeline = $2 AND start_us < $4 AND end_us > $3 AND first_us IS NULL ORDER BY start_us`),
-		environment, pipeline, us(within.Start), us(within.End))
-	slots, err := scanAll(rows, err, scanSlot)
-	var out []calendar.Window
-	for _, s := range slots {
-		if s.OwnsWindow() {
-			out = append(out, s.Window)
-		}
-	}
-	return out, err
-}
-
-// OpenRun is a scheduled run that has not ended and is not known to be late.
-type OpenRun struct {
-	RunRef
-	Pipeline string
-	Due      time.Time
-	Window   commit.Window
-}
-
-// Overdue lists the scheduled runs that have not ended and belong to no incident of kind late.
-func (l *Ledger) Overdue(ctx context.Context, environment string) ([]OpenRun, error) {
-	rows, err := l.reader.QueryContext(ctx, l.engine.Text(`SELECT r.environment, r.run, r.pipeline, r.due_us, r.start_us, r.end_us FROM run r
-		WHERE r.environment = $1 AND r.state IN ('queued', 'running') AND r.kind = 'scheduled' AND r.due_us IS NOT NULL
-			AND NOT EXISTS (SELECT 1 FROM incident_run x JOIN incident i ON i.environment = x.environment AND i.incident = x.incident
-				WHERE x.environment = r.environment AND x.run = r.run AND i.kind = 'late')
-		ORDER BY r.due_us`), environment)
-	return scanAll(rows, err, func(r *sql.Rows) (OpenRun, error) {
-		var o OpenRun
-		var due, start, end int64
-		err := r.Scan(&o.Environment, &o.Run, &o.Pipeline, &due, &start, &end)
-		o.Due, o.Window = at(due), commit.Window{Start: at(start), End: at(end)}
-		return o, err
-	})
-}
-
-// LiveBundle returns the bundle that was activated last; empty where there was none.
-func (l *Ledger) LiveBundle(ctx context.Context, environment string) (string, error) {
-	var hash sql.NullString
-	err := l.reader.QueryRowContext(ctx, l.engine.Text(`SELECT max(bundle) FROM pipeline WHERE environment = $1 AND bundle <> ''`), environment).Scan(&hash)
-	return hash.String, err
 }

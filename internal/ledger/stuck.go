@@ -8,6 +8,7 @@ import (
 	"github.com/tidemill/tidemill/internal/core/calendar"
 	"github.com/tidemill/tidemill/internal/core/commit"
 	"github.com/tidemill/tidemill/internal/core/slot"
+	"github.com/tidemill/tidemill/internal/ledger/read"
 )
 
 // stuckRuns are scheduled runs of which nothing can go on, because a target does
@@ -62,7 +63,7 @@ func (l *Ledger) Block(ctx context.Context, stuck StuckRun, owner string, judge 
 		}
 		rows, err := tx.query(`SELECT due_us, start_us, end_us, state, reason, first_us, into_us, schedule FROM slot
 			WHERE environment = $1 AND pipeline = $2 AND due_us = $3 AND run = $4`, stuck.Environment, stuck.Pipeline, us(stuck.Slot.Due), stuck.Run)
-		found, err := scanAll(rows, err, scanSlot)
+		found, err := scanAll(rows, err, read.ScanSlot)
 		if err != nil || len(found) == 0 {
 			return err
 		}

@@ -1,5 +1,6 @@
 // Package read answers what people and programs ask of the ledger: runs with
-// their tasks, attempts, what tables cover, backfills.
+// their tasks, attempts, what tables cover, backfills, pipelines and slots,
+// incidents, model versions, limits.
 //
 // It reads only what is committed, and never waits for a writer.
 package read
