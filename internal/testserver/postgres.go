@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -166,12 +167,36 @@ func credentials(dir string) (*syscall.Credential, error) {
 	return nil, fmt.Errorf("root cannot run PostgreSQL, and there is neither a user postgres nor nobody")
 }
 
-// FreePort finds a TCP port of this machine that nobody listens on.
+// Ports that are given out lie below those that the kernel gives to whoever asks
+// for any: a connection that somebody opens meanwhile never takes one.
+const (
+	lowestPort  = 10_000
+	highestPort = 32_000
+)
+
+var (
+	portsMu sync.Mutex
+	ports   = map[int]bool{} // given out in this process
+)
+
+// FreePort returns a port of this machine on which nobody listens, and which it
+// returns to nobody else.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
-	if err != nil {
-		return 0, err
+	portsMu.Lock()
+	defer portsMu.Unlock()
+	const tries = 200
+	for try := 1; ; try++ {
+		port := lowestPort + rand.IntN(highestPort-lowestPort)
+		if ports[port] {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // closed at once
+		if err == nil {
+			ports[port] = true
+			return port, l.Close()
+		}
+		if try == tries {
+			return 0, err
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
