@@ -12,6 +12,7 @@ type Kind struct {
 // beforehand who would hear of them.
 var Kinds = []Kind{
 	{Name: "task_failed", Severity: "error", Task: true, Owner: true},
+	{Name: "backfill_failed", Severity: "error", Owner: true},
 	{Name: "check_failed", Severity: "error", Task: true, Owner: true},
 	{Name: "contract_broken", Severity: "error", Task: true, Owner: true},
 	{Name: "worker_lost", Severity: "error", Task: true, Owner: true},

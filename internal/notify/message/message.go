@@ -146,6 +146,8 @@ func title(i ledger.Incident) string {
 	switch i.Kind {
 	case "task_failed":
 		return where + " failed"
+	case "backfill_failed":
+		return where + ": windows of a backfill failed"
 	case "check_failed":
 		return where + ": a check came out wrong"
 	case "contract_broken":
@@ -187,6 +189,12 @@ func commands(i ledger.Incident) []Command {
 		return []Command{{"look", program + "incidents --sent"}, {"try", program + "alert test " + strings.TrimPrefix(i.Pipeline, channelPrefix)}}
 	case "test":
 		return nil
+	}
+	if i.Backfill != "" {
+		return []Command{
+			{"look", program + "backfill show " + i.Backfill},
+			{"again", program + "backfill " + i.Pipeline + " --reprocess failed --from START --to END"},
+		}
 	}
 	if len(i.Runs) == 0 {
 		return []Command{{"look", program + "why " + i.Pipeline}}
@@ -322,6 +330,10 @@ func describe(m notify.Message) string {
 			break
 		}
 		fmt.Fprintf(&b, "\nrun %s, window %s", r.Run, r.Window)
+	}
+	if i.Backfill != "" {
+		fmt.Fprintf(&b, "\nlook: tidemill backfill show %s", i.Backfill)
+		return b.String()
 	}
 	if len(i.Runs) > 0 {
 		last := i.Runs[len(i.Runs)-1].Run

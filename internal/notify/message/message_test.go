@@ -51,7 +51,10 @@ func kinds() map[string]notify.Told {
 	}
 	test := incident("test", "info", "", "this is a test of Tidemill's alerts; nothing is wrong")
 	test.Pipeline, test.Owner = "test", ""
+	refill := incident("backfill_failed", "error", "", "2 windows failed, the first 2026-11-22T23:00:00Z/2026-11-23T23:00:00Z: orders: exit code 1", failed(run, "orders"), failed("06h0t5ks8aaaaaaa", "orders"))
+	refill.Backfill = "06h0t5krzzzzzzzz"
 	return map[string]notify.Told{
+		"backfill_failed": {Incident: refill},
 		"task_failed": {
 			Incident: incident("task_failed", "error", "orders", "exit code 4: KeyError: 'amount'\nTraceback (most recent call last):\n  …", failed(run, "orders")),
 			Facts:    notify.Facts{Attempt: 3, Attempts: 3, Last: true, Runbook: "https://wiki.example.net/land"},
