@@ -170,6 +170,19 @@ func Restore(ctx context.Context, l Layout, location, dir, version string, tell 
 // restoring holds what is being put back, until it is in its place.
 func (l Layout) restoring() string { return filepath.Join(l.Home, "restoring") }
 
+// whole refuses a folder into which a backup was put back in part: a server would
+// begin an empty installation beside it. The ledger is the last to leave the restore.
+func (l Layout) whole() error {
+	there, err := taken(filepath.Join(l.restoring(), backup.LedgerName))
+	if err != nil {
+		return fault.New(fault.Unavailable, "look at %s: %w", l.restoring(), err)
+	}
+	if there {
+		return fault.New(fault.Conflict, "a restore into this project did not come to its end: begin it again with tidemill backup restore, or, to go on with what is there, remove %s", l.restoring())
+	}
+	return nil
+}
+
 // place is something that a restore puts into the project.
 type place struct{ from, to string } // from: in the backup
 

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // guests are the commands that use a server which another command runs for its
@@ -60,5 +61,29 @@ func (s *Server) AwaitGuests(ctx context.Context, tell func()) {
 	select {
 	case <-gone:
 	case <-ctx.Done():
+	}
+}
+
+// outboxPatience bounds how long a command stays for the messages of what it did.
+const outboxPatience = 5 * time.Second
+
+// AwaitOutbox waits until every message that is due was tried: a command that
+// brings its own server tells of what it broke before it ends. What is put off, and
+// what is still under way after five seconds, the next server sends.
+func (s *Server) AwaitOutbox(ctx context.Context) {
+	bounded, stop := context.WithTimeout(ctx, outboxPatience)
+	defer stop()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		due, err := s.ledger.DueNotifications(bounded, 1)
+		if err != nil || len(due) == 0 {
+			return
+		}
+		select {
+		case <-bounded.Done():
+			return
+		case <-look.C:
+		}
 	}
 }

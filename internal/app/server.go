@@ -84,6 +84,9 @@ func New(ctx context.Context, o Options) (s *Server, err error) {
 	}
 	s.lock = lock
 	s.closers = append(s.closers, closer(lock.Release))
+	if err := o.Layout.whole(); err != nil {
+		return s, err
+	}
 	if o.Ledger == "" {
 		o.Ledger = o.Layout.Ledger()
 	}

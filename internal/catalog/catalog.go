@@ -91,6 +91,7 @@ func (c *Catalog) Reload(ctx context.Context) (changed bool, err error) {
 		// The result is the reader's: what is kept beside it goes into copies.
 		plan := bundle.Plan{Project: result.Project, Contracts: slices.Clone(result.Contracts)}
 		plan.Project.Pipelines, plan.Project.Sets = slices.Clone(plan.Project.Pipelines), slices.Clone(plan.Project.Sets)
+		plan.Project.Pools = slices.Clone(plan.Project.Pools)
 		files := maps.Clone(result.Files)
 		if before != nil {
 			stale = keep(&plan, files, before, result.Broken)
@@ -122,7 +123,8 @@ func pipelines(p project.Project) []string {
 }
 
 // keep takes the last good version of broken pipelines into a plan, with the
-// contracts of the tables that they write and the feature sets that they read. It
+// contracts of the tables that they write, the feature sets that they read and the
+// pools that they hold: a name that is gone is no leave to run without limit. It
 // returns their names. A pipeline whose table another one has taken over is not
 // kept: a table has one writer.
 func keep(plan *bundle.Plan, files map[string][]byte, before *bundle.Bundle, broken []string) []string {
@@ -134,6 +136,9 @@ func keep(plan *bundle.Plan, files map[string][]byte, before *bundle.Bundle, bro
 		stale = append(stale, pl.Name)
 		plan.Project.Pipelines = append(plan.Project.Pipelines, pl)
 		for _, t := range pl.Tasks {
+			for _, h := range t.Pools {
+				keepPool(plan, before, h.Pool)
+			}
 			for _, w := range t.Writes {
 				keepContract(plan, before, w.Table)
 			}
@@ -160,6 +165,15 @@ func takenOver(p project.Project, old project.Pipeline) bool {
 	return slices.ContainsFunc(old.Tasks, func(t project.Task) bool {
 		return slices.ContainsFunc(t.Writes, func(w project.Write) bool { return written[w.Table] })
 	})
+}
+
+func keepPool(plan *bundle.Plan, before *bundle.Bundle, name string) {
+	if _, there := plan.Project.Pool(name); there {
+		return
+	}
+	if pool, known := before.Plan.Project.Pool(name); known {
+		plan.Project.Pools = append(plan.Project.Pools, pool)
+	}
 }
 
 func keepSet(plan *bundle.Plan, before *bundle.Bundle, name string) {

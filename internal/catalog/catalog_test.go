@@ -107,6 +107,33 @@ func TestABrokenPipelineKeepsItsLastGoodVersionAndHidesNoOther(t *testing.T) {
 	}
 }
 
+func TestAPoolThatIsGoneStillLimitsWhatHoldsIt(t *testing.T) {
+	t.Parallel()
+	f, _, c := start(t)
+	top, err := os.ReadFile(filepath.Join(f.dir, "tidemill.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.write("tidemill.yaml", string(top)+"pools: {api: 1}\n")
+	f.write("pipelines/land/a.yaml", good+"pools: api\n")
+	reload(t, c, true)
+	f.write("tidemill.yaml", string(top)+"pools: {apl: 3}\n")
+	reload(t, c, true)
+	if !slices.Equal(c.Stale(), []string{"land"}) {
+		t.Errorf("stale %v, problems %v", c.Stale(), c.Problems())
+	}
+	live := c.Live().Plan.Project
+	if pool, there := live.Pool("api"); !there || pool.Size != 1 {
+		t.Errorf("the pools are %v, want api of 1 among them", live.Pools)
+	}
+	f.write("pipelines/land/a.yaml", good)
+	reload(t, c, true)
+	live = c.Live().Plan.Project
+	if _, there := live.Pool("api"); there {
+		t.Errorf("nobody holds api any more, and the pools are %v", live.Pools)
+	}
+}
+
 func TestAnErrorOfTheWholeProjectChangesNothing(t *testing.T) {
 	t.Parallel()
 	f, _, c := start(t)

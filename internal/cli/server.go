@@ -141,6 +141,9 @@ func (s *session) ownServer(layout app.Layout, n needs) (*api.Client, error) {
 	s.alone = true
 	s.ends = append(s.ends, func() {
 		server.AwaitGuests(asked, func() { s.say("done; another command still uses the server of this one, which ends after it") })
+		if n.worker {
+			server.AwaitOutbox(asked)
+		}
 		client.Close()
 		stop()
 		if err := <-ended; err != nil {

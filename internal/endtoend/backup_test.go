@@ -97,6 +97,9 @@ func TestARestoreThatWasKilledIsBegunAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if _, stderr, code := g.try("runs"); code != 6 || !strings.Contains(stderr, "did not come to its end") {
+		t.Errorf("beside half a restore, runs ended with %d: %s", code, stderr)
+	}
 	g.must("backup", "restore", copied)
 	if d := cmp.Diff(want, g.digests("raw.schedule")); d != "" {
 		t.Errorf("the table differs:\n%s", d)

@@ -71,10 +71,10 @@ func (g *Gate) fits(s *arrow.Schema) error {
 	if s == g.scratch.seen {
 		return nil
 	}
-	if s.NumFields() != len(g.source.Fields) {
-		return fault.New(fault.Internal, "a batch has %d columns where the source has %d", s.NumFields(), len(g.source.Fields))
+	if s.NumFields() != len(g.batches.Fields) {
+		return fault.New(fault.Internal, "a batch has %d columns where the source has %d", s.NumFields(), len(g.batches.Fields))
 	}
-	for i, f := range g.source.Fields {
+	for i, f := range g.batches.Fields {
 		if name := s.Field(i).Name; name != f.Name {
 			return fault.New(fault.Internal, "column %d of a batch is %q where the source has %q", i, name, f.Name)
 		}

@@ -103,7 +103,7 @@ func (c *column) judge(g *Gate, batch arrow.RecordBatch) (arrow.Array, error) {
 			c.typed.failed.Add(&g.scratch.changed)
 		}
 		if g.guessed && c.field.Type.IsNumber() {
-			c.padded(batch.Column(c.source))
+			c.lossy(batch.Column(c.source))
 		}
 	}
 	for _, r := range c.rules {
@@ -124,17 +124,36 @@ func (c *column) judge(g *Gate, batch arrow.RecordBatch) (arrow.Array, error) {
 	return out, nil
 }
 
-// padded fails texts that a number would not keep as they are: nobody has said that these are numbers.
-func (c *column) padded(in arrow.Array) {
+// lossy fails texts that a number would not keep as they are: nobody has said that these are numbers.
+func (c *column) lossy(in arrow.Array) {
 	texts, ok := in.(*array.String)
 	if !ok {
 		return
 	}
 	for i := range texts.Len() {
-		if texts.IsValid(i) && value.Padded(texts.Value(i)) {
+		if texts.IsValid(i) && c.loses(texts.Value(i)) != "" {
 			c.typed.failed.Set(i)
 		}
 	}
+}
+
+// loses says what of a text the column's numbers would not keep.
+func (c *column) loses(text string) string {
+	bitSize := 64
+	switch c.field.Type.Kind {
+	case datatype.Float32:
+		bitSize = 32
+	case datatype.Float64:
+	default:
+		bitSize = 0
+	}
+	switch {
+	case value.Padded(text):
+		return "has a zero or a plus in front, which a number would lose"
+	case bitSize > 0 && value.Rounded(text, bitSize):
+		return "has more digits than a " + c.field.Type.String() + " keeps"
+	}
+	return ""
 }
 
 // mend replaces the values that fail a rule with the verdict coerce: too long a

@@ -34,6 +34,7 @@ type Config struct {
 	Contract *contract.Table // nil: no contract, Target decides
 	Source   datatype.Schema // of the batches to come, hidden columns included
 	Target   datatype.Schema // without a contract: the columns wanted; empty: those of the source
+	Batches  datatype.Schema // the source as its batches name the columns; zero: as Source does
 	Guessed  bool            // nobody has said the types of Target: they may be wrong
 	Window   *Window
 	Ordinal  bool              // Good ends with datatype.RowColumn, the row's position in the whole read
@@ -50,6 +51,7 @@ type Gate struct {
 	schema   *arrow.Schema
 	ordinal  bool
 	guessed  bool
+	batches  datatype.Schema
 	mem      memory.Allocator
 	columns  []*column
 	window   *window
@@ -79,7 +81,10 @@ type scratch struct {
 // New prepares a gate. Where the source cannot satisfy the contract whatever its
 // rows hold, the error is of kind Refused and names every column at fault.
 func New(c Config) (*Gate, error) {
-	g := &Gate{source: c.Source, ordinal: c.Ordinal, guessed: c.Guessed, mem: c.Memory}
+	g := &Gate{source: c.Source, ordinal: c.Ordinal, guessed: c.Guessed, batches: c.Batches, mem: c.Memory}
+	if len(g.batches.Fields) == 0 {
+		g.batches = c.Source
+	}
 	if g.mem == nil {
 		g.mem = memory.DefaultAllocator
 	}

@@ -90,7 +90,7 @@ func (g *Gate) reason(r *rule, c *column, batch arrow.RecordBatch, cast arrow.Ar
 		return g.window.reason(cast, i)
 	case r == c.typed:
 		if texts, ok := batch.Column(c.source).(*array.String); ok && g.guessed && cast.IsValid(i) {
-			return fmt.Sprintf("%q has a zero or a plus in front, which a number would lose", texts.Value(i))
+			return fmt.Sprintf("%q %s", texts.Value(i), c.loses(texts.Value(i)))
 		}
 		reason := c.cast.Reason(batch.Column(c.source), i)
 		if c.from.Kind == c.field.Type.Kind && !c.from.IsNumber() && c.from.Precision > c.field.Type.Precision {

@@ -340,10 +340,11 @@ func (n *Notifier) body(ctx context.Context, plan Plan, i ledger.Incident) (json
 // incident of its channel.
 func (n *Notifier) giveUp(ctx context.Context, one ledger.Notification, cause string) error {
 	n.Log.Error("notification given up", "channel", one.Channel, "incident", one.Incident, "tries", one.Attempts+1, "cause", cause)
-	if err := n.Ledger.SettleNotification(ctx, one.ID, "dead", cause, time.Now(), 1); err != nil {
+	// In this order: whoever sees the dead letter sees the incident too.
+	if err := n.Ledger.Report(ctx, trouble(one, "a message was given up: "+cause)); err != nil {
 		return err
 	}
-	return n.Ledger.Report(ctx, trouble(one, "a message was given up: "+cause))
+	return n.Ledger.SettleNotification(ctx, one.ID, "dead", cause, time.Now(), 1)
 }
 
 // trouble is what is wrong with a channel: one incident, which the next message

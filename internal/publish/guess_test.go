@@ -76,3 +76,63 @@ func TestATableThatIsReplacedIsTypedAnew(t *testing.T) {
 		}
 	}
 }
+
+func TestADigitThatADoubleWouldLoseIsRefused(t *testing.T) {
+	t.Parallel()
+	for text, lost := range map[string]bool{
+		"9007199254740992": false, "9007199254740993": true, "0.1234567890123456789": true, "1e3": false, "nan": false, "0.1": false, "1.50": false,
+	} {
+		table := guessed(t, datatype.Int64, datatype.String, datatype.String, datatype.Float64, []any{"1", nil, nil, "1.5"}, []any{"2", nil, nil, text})
+		_, err := publish.Run(t.Context(), request(open(t), "a", 1, table))
+		if lost != fault.Is(err, fault.Refused) || !lost && err != nil ||
+			lost && !strings.Contains(err.Error(), `day.csv:3 by the rule "delay.type": delay "`+text+`" has more digits than a float64 keeps`) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestColumnsAreNamedAsTheTableAndTheKeysAre(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	load := func(attempt int64, names ...string) {
+		t.Helper()
+		table := guessed(t, datatype.Int64, datatype.String, datatype.String, datatype.Float64, []any{"1", nil, "A", "2.5"})
+		table.Write.Mode, table.Write.Keys = project.ModeMerge, []string{"id"}
+		inferred := table.Source.Inferred
+		for i, name := range names {
+			inferred.Fields[i].Name = name
+		}
+		table.Source = named(t, names, []any{"1", nil, "A", "2.5"})
+		table.Source.Inferred = inferred
+		if _, err := publish.Run(t.Context(), request(s, string(rune('a'+attempt)), attempt, table)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load(1, "ID", "At", "Tail", "Delay")
+	load(2, "Id", "AT", "tail", "delay")
+	if got := rows(t, s, "SELECT string_agg(column_name, ' ' ORDER BY column_index) FROM duckdb_columns() WHERE table_name = 'flights' AND NOT starts_with(column_name, '_')"); got[0] != "id At Tail Delay" {
+		t.Errorf("the columns are %s, want id At Tail Delay", got[0])
+	}
+	if got := rows(t, s, "SELECT count(*) FROM raw.flights"); got[0] != "1" {
+		t.Errorf("%s rows of one key", got[0])
+	}
+}
+
+func TestAQuietDayHasNoColumns(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	quiet := guessed(t, datatype.Int64, datatype.String, datatype.String, datatype.Float64)
+	quiet.Source, quiet.Write.AppendKeep = named(t, nil), true
+	if _, err := publish.Run(t.Context(), request(s, "a", 1, quiet)); !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), "the source has no columns") {
+		t.Errorf("without a table, the load ended with %v", err)
+	}
+	first := guessed(t, datatype.Int64, datatype.String, datatype.String, datatype.Float64, []any{"1", nil, nil, "1.5"})
+	for i, table := range []publish.Table{first, quiet} {
+		if _, err := publish.Run(t.Context(), request(s, string(rune('b'+i)), int64(2+i), table)); err != nil {
+			t.Fatalf("load %d: %v", i, err)
+		}
+	}
+	if got := rows(t, s, "SELECT delay FROM raw.flights"); len(got) != 1 || got[0] != "1.5" {
+		t.Errorf("the table holds %v, want 1.5 alone", got)
+	}
+}

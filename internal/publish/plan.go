@@ -24,6 +24,7 @@ type plan struct {
 	spec     store.TableSpec
 	window   *gate.Window
 	selected datatype.Schema // of the SELECT
+	present  datatype.Schema // of the table as it is now; read where no contract says what it is
 	gate     *gate.Gate      // judges batches; for a SELECT that is pushed down, those that the engine singles out
 	pushed   bool            // the SELECT runs into the stage, and the engine singles out what fails
 	out      Staged
@@ -74,18 +75,24 @@ func (r Request) planTable(ctx context.Context, load store.Load, t Table) (_ *pl
 			return p, p.fitsView()
 		}
 	}
-	if len(source.Fields) == 0 {
-		return nil, fault.New(fault.Refused, "the source has no columns, not even their names, and the table has no contract that would name them: write one, or leave the empty file out")
-	}
 	if err := distinct(source); err != nil {
 		return nil, err
 	}
-	config := gate.Config{Contract: t.Contract, Source: source, Window: p.window}
-	if t.Contract == nil && t.Source != nil && len(t.Source.Inferred.Fields) > 0 {
-		if config.Target, err = p.guess(ctx, load, source); err != nil {
+	named := source
+	if t.Contract == nil && t.Source != nil {
+		if source, err = p.spell(ctx, load, source); err != nil {
 			return nil, err
 		}
-		config.Guessed = true
+	}
+	config := gate.Config{Contract: t.Contract, Source: source, Batches: named, Window: p.window}
+	switch nameless := len(source.Visible().Fields) == 0; {
+	case t.Contract != nil && len(source.Fields) > 0:
+	case nameless && len(p.present.Fields) > 0: // a quiet day
+		config.Target = p.present
+	case nameless:
+		return nil, fault.New(fault.Refused, "the source has no columns, not even their names, and the table has no contract that would name them: write one, or leave the empty file out")
+	case t.Source != nil && len(t.Source.Inferred.Fields) > 0:
+		config.Target, config.Guessed = p.guess(source), true
 	}
 	g, err := gate.New(config)
 	if err != nil {
@@ -100,27 +107,41 @@ func (r Request) planTable(ctx context.Context, load store.Load, t Table) (_ *pl
 	return p, nil
 }
 
-// guess gives each column of text a type: that of the table, so that it stays what
-// it was; else the one that the first rows show. A table that is replaced as a
-// whole is typed anew.
-func (p *plan) guess(ctx context.Context, load store.Load, source datatype.Schema) (datatype.Schema, error) {
-	var table datatype.Schema
+// spell reads the table and names the columns of a source as the table does, or as
+// the task's own settings do: to some engines ID and id are two columns. A table
+// that is replaced as a whole is named and typed anew.
+func (p *plan) spell(ctx context.Context, load store.Load, source datatype.Schema) (datatype.Schema, error) {
 	if p.spec.Mode != project.ModeReplace {
 		var err error
-		if table, err = load.Columns(ctx, p.spec.Table); err != nil {
-			return table, err
+		if p.present, err = load.Columns(ctx, p.spec.Table); err != nil {
+			return source, err
 		}
 	}
-	out := source.Visible()
+	names := append(p.present.Names(), p.spec.Keys...)
+	names = append(names, p.spec.EventTime, p.spec.Version, p.spec.Known.Column)
+	out := datatype.Schema{Fields: slices.Clone(source.Fields)}
 	for i, f := range out.Fields {
-		same := func(other datatype.Field) bool { return strings.EqualFold(other.Name, f.Name) }
-		if at := slices.IndexFunc(table.Fields, same); at >= 0 {
-			out.Fields[i].Type = table.Fields[at].Type
-		} else if at := p.table.Source.Inferred.Index(f.Name); at >= 0 {
-			out.Fields[i].Type = p.table.Source.Inferred.Fields[at].Type
+		same := func(name string) bool { return strings.EqualFold(name, f.Name) }
+		if at := slices.IndexFunc(names, same); at >= 0 && !slices.Contains(names, f.Name) {
+			out.Fields[i].Name = names[at]
 		}
 	}
 	return out, nil
+}
+
+// guess gives each column of text a type: that of the table, so that it stays what
+// it was; else the one that the first rows show.
+func (p *plan) guess(source datatype.Schema) datatype.Schema {
+	out := source.Visible()
+	for i, f := range out.Fields {
+		same := func(other datatype.Field) bool { return strings.EqualFold(other.Name, f.Name) }
+		if at := p.present.Index(f.Name); at >= 0 {
+			out.Fields[i].Type = p.present.Fields[at].Type
+		} else if at := slices.IndexFunc(p.table.Source.Inferred.Fields, same); at >= 0 {
+			out.Fields[i].Type = p.table.Source.Inferred.Fields[at].Type
+		}
+	}
+	return out
 }
 
 // distinct refuses columns whose names differ in case alone: engines take them for one.

@@ -73,7 +73,12 @@ func agreement(checks ...contract.Check) *contract.Table {
 
 // lines are a text source: id, at, tail, delay.
 func lines(t *testing.T, rows ...[]any) *publish.Source {
-	schema := datatype.Text("id", "at", "tail", "delay")
+	return named(t, []string{"id", "at", "tail", "delay"}, rows...)
+}
+
+// named are rows of text whose four columns have these names.
+func named(t *testing.T, names []string, rows ...[]any) *publish.Source {
+	schema := datatype.Text(names...)
 	full := make([][]any, len(rows))
 	for i, row := range rows {
 		full[i] = append(slices.Clone(row), "day.csv", fmt.Sprint(i+2))

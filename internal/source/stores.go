@@ -74,6 +74,7 @@ func (v *version) taskPools(t *task) {
 	for _, p := range v.out.Pools {
 		names = append(names, p.Name)
 	}
+	held := map[string]bool{}
 	for _, h := range t.parsed.Task.Common.Pools {
 		take := 1
 		if h.Take.Given {
@@ -86,9 +87,13 @@ func (v *version) taskPools(t *task) {
 		case !known:
 			t.fail(v, problem.UnknownPool, h.Pool.Place, suggest(h.Pool.V, names, "declare it in tidemill.yaml under pools:"), "unknown pool %q", h.Pool.V)
 			continue
+		case held[pool.Name]:
+			t.fail(v, problem.BadValue, h.Pool.Place, "name it once, with how much is taken: {pool: "+pool.Name+", take: 2}", "the pool %s is named twice", pool.Name)
+			continue
 		case take < 1 || take > pool.Size:
 			t.fail(v, problem.BadValue, h.Take.Place, fmt.Sprintf("write a number from 1 to %d", pool.Size), "the task takes %d of the pool %s, which has %d: it would never start", take, pool.Name, pool.Size)
 		}
+		held[pool.Name] = true
 		t.out.Pools = append(t.out.Pools, project.Hold{Pool: pool.Name, Take: take})
 	}
 	t.out.Priority = int(pick(t, v, "priority", func(d *file.TaskDefaults) form.Whole { return d.Priority }, 0))

@@ -115,7 +115,7 @@ func likeNumber(text string) likeness {
 	if _, f := ParseInteger(text, -1<<63, 1<<63-1); f == Sound && plainInteger(text) {
 		like |= likeInteger
 	}
-	if IsFloat(text) && text[len(text)-1] != '.' && exactFloat(text) {
+	if IsFloat(text) && text[len(text)-1] != '.' && exactFloat(text, 64) {
 		like |= likeFloat
 	}
 	return like
@@ -151,19 +151,26 @@ const (
 	longest     = 400 // bytes
 )
 
-// exactFloat reports whether the shortest text of the nearest float64 is the same number.
-func exactFloat(text string) bool {
-	v, f := ParseFloat(text, 64)
+// Rounded reports whether the text is a finite number of more digits than a
+// floating-point number of 32 or 64 bits keeps: its shortest text is another number.
+func Rounded(text string, bitSize int) bool {
+	v, f := ParseFloat(text, bitSize)
+	return f == Sound && !math.IsNaN(v) && !math.IsInf(v, 0) && !exactFloat(text, bitSize)
+}
+
+// exactFloat reports whether the shortest text of the nearest floating-point number is the same number.
+func exactFloat(text string, bitSize int) bool {
+	v, f := ParseFloat(text, bitSize)
 	switch {
 	case f != Sound || len(text) > longest:
 		return false
 	case v == 0: // an exponent may be too far below for the proof
 		return strings.Trim(strings.SplitN(strings.ToLower(text), "e", 2)[0], "-0.") == ""
-	case len(text) <= exactDigits && math.Abs(v) >= smallest:
+	case bitSize == 64 && len(text) <= exactDigits && math.Abs(v) >= smallest:
 		return true
 	}
 	given, ok := new(big.Rat).SetString(text)
-	shortest, same := new(big.Rat).SetString(FormatFloat(v, 64))
+	shortest, same := new(big.Rat).SetString(FormatFloat(v, bitSize))
 	return ok && same && given.Cmp(shortest) == 0
 }
 
