@@ -139,18 +139,11 @@ func (c *column) lossy(in arrow.Array) {
 
 // loses says what of a text the column's numbers would not keep.
 func (c *column) loses(text string) string {
-	bitSize := 64
-	switch c.field.Type.Kind {
-	case datatype.Float32:
-		bitSize = 32
-	case datatype.Float64:
-	default:
-		bitSize = 0
-	}
+	kind := c.field.Type.Kind
 	switch {
 	case value.Padded(text):
 		return "has a zero or a plus in front, which a number would lose"
-	case bitSize > 0 && value.Rounded(text, bitSize):
+	case kind == datatype.Float64 && value.Rounded(text, 64), kind == datatype.Float32 && value.Rounded(text, 32):
 		return "has more digits than a " + c.field.Type.String() + " keeps"
 	}
 	return ""
