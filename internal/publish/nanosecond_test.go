@@ -75,7 +75,7 @@ func TestInstantsInNanosecondsAreReadWhereTheyFitMicroseconds(t *testing.T) {
 	writePandas(t, filepath.Join(dir, "b2.parquet"), noon, noon.Add(1), noon)
 	s := open(t)
 	load := func(run string, fence int64, glob string, c *contract.Table) (publish.Outcome, error) {
-		reading, err := landing.Read(t.Context(), store.Request{Path: glob})
+		reading, err := landing.Read(t.Context(), store.Request{Files: []store.Files{{Glob: glob}}})
 		if err != nil {
 			t.Fatal(err)
 		}

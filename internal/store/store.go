@@ -11,6 +11,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 
@@ -67,9 +68,30 @@ type Source interface {
 	Read(context.Context, Request) (*Reading, error)
 }
 
-// Request names what to read. Exactly one of Path, Table and Query is set.
+// Files are those below the store's folder whose path matches a glob.
+type Files struct {
+	Glob string // interpolated already
+	// Optional files are read where there are any. A read whose files are all
+	// optional needs one of them.
+	Optional bool
+}
+
+// Words names files as a sentence can: the first and the last, where there are many.
+func Words(files []Files) string {
+	switch len(files) {
+	case 0:
+		return ""
+	case 1:
+		return files[0].Glob
+	case 2:
+		return files[0].Glob + " and " + files[1].Glob
+	}
+	return fmt.Sprintf("%s … %s (%d)", files[0].Glob, files[len(files)-1].Glob, len(files))
+}
+
+// Request names what to read. Exactly one of Files, Table and Query is set.
 type Request struct {
-	Path   string        // glob below the store's folder, interpolated already
+	Files  []Files       // read one after the other, each file once
 	Table  project.Table // of the store
 	Query  dialect.Statement
 	Format project.Format

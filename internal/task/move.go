@@ -10,7 +10,6 @@ import (
 	"github.com/tidemill/tidemill/internal/core/calendar"
 	"github.com/tidemill/tidemill/internal/core/contract"
 	"github.com/tidemill/tidemill/internal/core/dialect"
-	"github.com/tidemill/tidemill/internal/core/expr"
 	"github.com/tidemill/tidemill/internal/core/fault"
 	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/move"
@@ -59,13 +58,10 @@ func (a *attempt) read(ctx context.Context, write project.Write) (*store.Reading
 	case !m.FromTable.IsZero():
 		request.Table = m.FromTable
 	default:
-		if err := narrow(m.From, a.times, a.grant.Window); err != nil {
+		if request.Files, err = a.files(m); err != nil {
 			return nil, err
 		}
-		if request.Path, err = a.expand(m.From); err != nil {
-			return nil, err
-		}
-		a.log.note("reading %s:%s", m.FromStore, request.Path)
+		a.log.note("reading %s:%s", m.FromStore, store.Words(request.Files))
 	}
 	c := a.code.Contract(write.Table)
 	request.Infer = c == nil
@@ -76,7 +72,7 @@ func (a *attempt) read(ctx context.Context, write project.Write) (*store.Reading
 		}
 	}
 	reading, err := source.Read(ctx, request)
-	if errors.Is(err, store.ErrAbsent) && request.Path != "" { // a store does not know its name
+	if errors.Is(err, store.ErrAbsent) && len(request.Files) > 0 { // a store does not know its name
 		err = fault.New(fault.NotFound, "%s:%w", m.FromStore, err)
 	}
 	if err == nil && len(reading.Inferred.Fields) > 0 {
@@ -112,27 +108,4 @@ func (a *attempt) absent(write project.Write, missing error) (*store.Reading, er
 		return nil, fault.New(fault.NotFound, "%w; it was to come until %s, %s after its time", missing, from.Add(m.Wait).In(a.zone).Format("2006-01-02 15:04"), calendar.FormatDuration(m.Wait))
 	}
 	return nil, missing
-}
-
-// narrow refuses a window of several slots for files that are named by the
-// beginning of a window: the move would read the first of them and put its rows
-// in the place of all. Files named by the end as well are made for any window.
-func narrow(path string, times calendar.Timetable, window calendar.Window) error {
-	template, err := expr.ParseTemplate(path)
-	if err != nil {
-		return fault.New(fault.Invalid, "%q: %w", path, err)
-	}
-	begins, ends := false, false
-	for _, r := range template.References() {
-		begins = begins || r.Path[0] == "window" && len(r.Path) > 1 && r.Path[1] != "end"
-		ends = ends || r.Path[0] == "window" && len(r.Path) > 1 && r.Path[1] == "end"
-	}
-	if !begins || ends || window.Empty() || !times.Scheduled() {
-		return nil
-	}
-	if next, ok := times.Boundary(window.Start); ok && next.Before(window.End) {
-		return fault.New(fault.Invalid, "the window %s holds several windows of the schedule, and %s names the file of its first one only; "+
-			"nothing was read: load each by itself, with tidemill backfill PIPELINE --from A --to B and no --chunk", window, path)
-	}
-	return nil
 }

@@ -46,7 +46,7 @@ func (s *Store) Query(ctx context.Context, statement dialect.Statement) (datatyp
 func (s *Store) Read(ctx context.Context, request store.Request) (*store.Reading, error) {
 	statement := request.Query
 	switch {
-	case request.Path != "":
+	case len(request.Files) > 0:
 		return nil, fault.New(fault.Invalid, "the warehouse holds tables and no files")
 	case statement.SQL == "":
 		name := dialect.DuckDB.Table(request.Table.Schema, request.Table.Name)

@@ -59,19 +59,32 @@ func Open(dir string) (*Store, error) {
 // Close closes the folder.
 func (s *Store) Close() error { return s.root.Close() }
 
-// Read reads the files that match a glob, in the order of their names, as one
-// stream; or the rows of a table that this store holds. Files of one read have
-// the same columns, in any order.
+// Read reads the files that match the globs, those of each in the order of their
+// names, as one stream; or the rows of a table that this store holds. Files of one
+// read have the same columns, in any order.
 func (s *Store) Read(ctx context.Context, r store.Request) (*store.Reading, error) {
-	if r.Path == "" {
+	if len(r.Files) == 0 {
 		return s.readTable(ctx, r)
 	}
-	names, err := s.match(r.Path)
-	if err != nil {
-		return nil, err
+	var names []string
+	seen := make(map[string]bool)
+	for _, f := range r.Files {
+		found, err := s.match(f.Glob)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 && !f.Optional {
+			return nil, fault.New(fault.NotFound, "%s matches no file in %s: %w", f.Glob, s.dir, store.ErrAbsent)
+		}
+		for _, name := range found {
+			if !seen[name] {
+				seen[name] = true
+				names = append(names, name)
+			}
+		}
 	}
 	if len(names) == 0 {
-		return nil, fault.New(fault.NotFound, "%s matches no file in %s: %w", r.Path, s.dir, store.ErrAbsent)
+		return nil, fault.New(fault.NotFound, "no file in %s matches any of %s: %w", s.dir, store.Words(r.Files), store.ErrAbsent)
 	}
 	return s.open(ctx, names, r)
 }

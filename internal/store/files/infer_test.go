@@ -26,7 +26,7 @@ func TestTypesAreInferredFromAllFilesOfAGlob(t *testing.T) {
 		{"days/*.csv", "id int64, name string, price float64, never string"},
 		{"docs/a.jsonl", "n float64, s string, o json, when timestamptz"},
 	} {
-		reading, rows, err := read(t, s, store.Request{Path: test.path, Infer: true})
+		reading, rows, err := read(t, s, store.Request{Files: []store.Files{{Glob: test.path}}, Infer: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +37,7 @@ func TestTypesAreInferredFromAllFilesOfAGlob(t *testing.T) {
 			t.Errorf("%s: the rows themselves are %v, and text: %v", test.path, rows, reading.Text)
 		}
 	}
-	reading, _, err := read(t, s, store.Request{Path: "days/*.csv"})
+	reading, _, err := read(t, s, store.Request{Files: []store.Files{{Glob: "days/*.csv"}}})
 	if err != nil || len(reading.Inferred.Fields) > 0 {
 		t.Errorf("types that nobody asked for: %s, %v", reading.Inferred, err)
 	}
@@ -49,12 +49,12 @@ func TestABrokenFileIsToldByTheSampleAsByTheReading(t *testing.T) {
 		"empty.csv": "", "short.csv": "a,b\n1,2\n1\n", "no.jsonl": "{\"a\": 1}\n[1]\n", "not.csv.gz": "plain", "header.csv": "a,b\n",
 	})
 	for name, place := range map[string]string{"empty.csv": "empty.csv", "short.csv": "short.csv:3", "no.jsonl": "no.jsonl:2", "not.csv.gz": "not.csv.gz"} {
-		_, _, err := read(t, s, store.Request{Path: name, Infer: true})
+		_, _, err := read(t, s, store.Request{Files: []store.Files{{Glob: name}}, Infer: true})
 		if !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), place) {
 			t.Errorf("%s: %v, want a refusal that names %s", name, err, place)
 		}
 	}
-	reading, rows, err := read(t, s, store.Request{Path: "header.csv", Infer: true, Format: project.Format{}})
+	reading, rows, err := read(t, s, store.Request{Files: []store.Files{{Glob: "header.csv"}}, Infer: true, Format: project.Format{}})
 	if err != nil || len(rows) > 0 || reading.Sampled != 0 || !strings.Contains(reading.Inferred.String(), "a string") {
 		t.Errorf("a header alone: %v, %v, %+v", err, rows, reading)
 	}

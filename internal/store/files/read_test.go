@@ -77,7 +77,7 @@ func TestFilesOfAGlobAreReadInTheOrderOfTheirNamesAndTheColumnsOfTheFirst(t *tes
 		"in/2013-01-02.csv": "b,a\ny,2\n", "in/2013-01-01.csv": "a,b\n1,x\n", "in/.hidden.csv": "c\n", "in/2013-01-03.csv.partial": "c\n", "other/z.csv": "a,b\n9,z\n",
 		"in/2013-01-04.csv/trap": "a folder",
 	})
-	reading, rows, err := read(t, s, store.Request{Path: "in/*.csv", Columns: []string{"later"}})
+	reading, rows, err := read(t, s, store.Request{Files: []store.Files{{Glob: "in/*.csv"}}, Columns: []string{"later"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,11 +106,11 @@ func TestCompressedFilesReadAsTheOthers(t *testing.T) {
 	}
 	s, _ := folder(t, map[string]string{"a.csv.gz": zipped.String(), "b.jsonl.zst": packed.String(), "cut.csv.gz": zipped.String()[:20]})
 	for _, name := range []string{"a.csv.gz", "b.jsonl.zst"} {
-		if _, rows, err := read(t, s, store.Request{Path: name}); err != nil || len(rows) != 1 || !strings.HasPrefix(rows[0], "1|x|"+name) {
+		if _, rows, err := read(t, s, store.Request{Files: []store.Files{{Glob: name}}}); err != nil || len(rows) != 1 || !strings.HasPrefix(rows[0], "1|x|"+name) {
 			t.Errorf("%s: %v, %v", name, rows, err)
 		}
 	}
-	if _, rows, err := read(t, s, store.Request{Path: "cut.csv.gz"}); !fault.Is(err, fault.Refused) {
+	if _, rows, err := read(t, s, store.Request{Files: []store.Files{{Glob: "cut.csv.gz"}}}); !fault.Is(err, fault.Refused) {
 		t.Errorf("half a file was read as %v, %v", rows, err)
 	}
 }
@@ -119,7 +119,7 @@ func TestFilesThatDifferAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	s, _ := folder(t, map[string]string{"less/1.csv": "a,b\n1,2\n", "less/2.csv": "a\n1\n", "other/1.csv": "a,b\n1,2\n", "other/2.csv": "a,c\n1,2\n"})
 	for _, glob := range []string{"less/*.csv", "other/*.csv"} {
-		_, rows, err := read(t, s, store.Request{Path: glob})
+		_, rows, err := read(t, s, store.Request{Files: []store.Files{{Glob: glob}}})
 		if !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), strings.Replace(glob, "*", "2", 1)) {
 			t.Errorf("%s was read as %v, %v", glob, rows, err)
 		}
@@ -133,11 +133,11 @@ func TestWhatIsNotThereIsAbsent(t *testing.T) {
 		t.Fatal(err)
 	}
 	requests := []store.Request{
-		{Path: "in/*.jsonl"},
-		{Path: "none/*.csv"},
-		{Path: "in/a.csv/b.csv"},
-		{Path: "in/dangling.csv"},
-		{Path: "in"},
+		{Files: []store.Files{{Glob: "in/*.jsonl"}}},
+		{Files: []store.Files{{Glob: "none/*.csv"}}},
+		{Files: []store.Files{{Glob: "in/a.csv/b.csv"}}},
+		{Files: []store.Files{{Glob: "in/dangling.csv"}}},
+		{Files: []store.Files{{Glob: "in"}}},
 		{Table: project.Table{Schema: "raw", Name: "none"}},
 		{Table: project.Table{Schema: "raw", Name: "none__quarantine"}},
 	}
@@ -171,11 +171,11 @@ func TestWhatLiesOutsideOfTheFolderIsNotRead(t *testing.T) {
 		"in/absolute.csv": fault.Refused, "in/relative.csv": fault.Refused, "in/*.csv": fault.Refused, "folder/secret.csv": fault.Refused, "folder/*.csv": fault.Refused,
 		"../*.csv": fault.Invalid, outside: fault.Invalid, "in/../../x.csv": fault.Invalid, "[": fault.Invalid,
 	} {
-		if _, rows, err := read(t, s, store.Request{Path: glob}); !fault.Is(err, kind) {
+		if _, rows, err := read(t, s, store.Request{Files: []store.Files{{Glob: glob}}}); !fault.Is(err, kind) {
 			t.Errorf("%s was read as %v, %v; want %s", glob, rows, err, kind)
 		}
 	}
-	if _, rows, err := read(t, s, store.Request{Path: "in/inside.csv"}); err != nil || len(rows) != 1 {
+	if _, rows, err := read(t, s, store.Request{Files: []store.Files{{Glob: "in/inside.csv"}}}); err != nil || len(rows) != 1 {
 		t.Errorf("a link within the folder was read as %v, %v", rows, err)
 	}
 }
@@ -306,5 +306,29 @@ func TestManyWritersOfOneTableLoseNothing(t *testing.T) {
 	leftovers, err := filepath.Glob(filepath.Join(dir, "raw", "flights", "*", "*.partial"))
 	if err != nil || len(leftovers) > 0 {
 		t.Errorf("left over: %v, %v", leftovers, err)
+	}
+}
+
+func TestSeveralGlobsAreOneRead(t *testing.T) {
+	t.Parallel()
+	s, _ := folder(t, map[string]string{"in/b.csv": "a\n2\n", "in/a.csv": "a\n1\n", "in/c.csv": "a\n3\n"})
+	some := func(globs ...string) (out []store.Files) {
+		for _, g := range globs {
+			out = append(out, store.Files{Glob: strings.TrimSuffix(g, "?"), Optional: strings.HasSuffix(g, "?")})
+		}
+		return out
+	}
+	reading, rows, err := read(t, s, store.Request{Files: some("in/b.csv", "in/none.csv?", "in/*.csv")})
+	if want := []string{"in/b.csv", "in/a.csv", "in/c.csv"}; err != nil || !slices.Equal(reading.Sources, want) || len(rows) != 3 {
+		t.Errorf("read %v and %v (%v), want %v, each file once", reading.Sources, rows, err, want)
+	}
+	for want, files := range map[string][]store.Files{
+		"in/none.csv matches no file":            some("in/a.csv", "in/none.csv"),
+		"matches any of in/x.csv and in/y.csv":   some("in/x.csv?", "in/y.csv?"),
+		"matches any of in/x.csv … in/z.csv (3)": some("in/x.csv?", "in/y.csv?", "in/z.csv?"),
+	} {
+		if _, _, err := read(t, s, store.Request{Files: files}); !errors.Is(err, store.ErrAbsent) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v was answered with %v, want %q", files, err, want)
+		}
 	}
 }

@@ -39,7 +39,7 @@ func (s *Store) Query(ctx context.Context, statement dialect.Statement) (datatyp
 func (s *Store) Read(ctx context.Context, request store.Request) (*store.Reading, error) {
 	statement := request.Query
 	switch {
-	case request.Path != "":
+	case len(request.Files) > 0:
 		return nil, fault.New(fault.Invalid, "a database holds tables and no files")
 	case statement.SQL == "":
 		found, err := s.find(ctx, request.Table)
