@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/backup"
 	"github.com/tidemill/tidemill/internal/core/fault"
+	"github.com/tidemill/tidemill/internal/core/project"
 	"github.com/tidemill/tidemill/internal/door"
 	"github.com/tidemill/tidemill/internal/ledger"
 	"github.com/tidemill/tidemill/internal/ledger/history"
@@ -23,9 +25,12 @@ func (s *Server) backup(ctx context.Context, to string, tell func(backup.Progres
 	if p == nil {
 		return backup.Manifest{}, fault.New(fault.Unavailable, "the project has no good version yet, so nobody knows its warehouses; see: tidemill check")
 	}
+	o := s.options
+	if rel, err := filepath.Rel(o.Layout.Home, to); err == nil && filepath.IsLocal(rel) {
+		return backup.Manifest{}, fault.New(fault.Invalid, "a backup in %s would go with what it is to save, and be part of the next one: name a folder outside of it", o.Layout.Home)
+	}
 	client := s.Client()
 	defer client.Close()
-	o := s.options
 	from := backup.Source{
 		Manifest: backup.Manifest{Version: o.Version, Project: p.Name, Environment: o.Environment, Installation: s.ledger.Installation()},
 		Ledger:   s.ledger.Copy,
@@ -119,16 +124,53 @@ type Restored struct {
 	Lost         int       `json:"lost"` // attempts that ran when the backup was made; they run again
 }
 
+// Home is where a backup is put back.
+type Home struct {
+	Folder      string
+	Project     *project.Project // whose folder it is
+	Environment string
+	Ledger      string // an empty PostgreSQL database; "" for the project's own file
+	Version     string // of Tidemill
+}
+
+// suits refuses the backup of another project or environment, and one whose
+// warehouses lie elsewhere than the project says: it alone says where they lie.
+func (h Home) suits(m backup.Manifest) error {
+	switch {
+	case m.Project != h.Project.Name:
+		return fault.New(fault.Conflict, "this is a backup of the project %s, and the folder holds %s: nothing was restored", m.Project, h.Project.Name)
+	case m.Environment != h.Environment:
+		return fault.New(fault.Conflict, "this is a backup of the environment %s: restore it with -e %s; nothing was restored", m.Environment, m.Environment)
+	}
+	for _, w := range m.Warehouses {
+		i := slices.IndexFunc(h.Project.Stores, func(s project.Store) bool { return s.Name == w.Name && s.Kind == "duckdb" })
+		if i < 0 {
+			return fault.New(fault.Conflict, "the backup holds the warehouse %s, and the project has no store of that name and kind: nothing was restored; put back the tidemill.yaml of that time first", w.Name)
+		}
+		if path := h.Project.Stores[i].Settings["path"]; path != w.Path {
+			return fault.New(fault.Conflict, "the warehouse %s lay at %q, and the project says %q: nothing was restored; put back the tidemill.yaml of that time first", w.Name, w.Path, path)
+		}
+	}
+	return nil
+}
+
 // Restore puts a backup in place of an installation that is not there: into the
 // project's own folder, or, for the ledger, into an empty PostgreSQL database. It
 // refuses a folder in which something lives. The ledger comes last: killed before
 // that, it leaves no installation, and can be begun again.
-func Restore(ctx context.Context, l Layout, location, dir, version string, tell func(backup.Progress)) (out Restored, err error) {
+func Restore(ctx context.Context, home Home, dir string, tell func(backup.Progress)) (out Restored, err error) {
 	m, err := backup.Open(dir)
 	if err != nil {
 		return out, err
 	}
-	lock, err := Acquire(ctx, l.ServerLock(), Holder{PID: os.Getpid(), Version: version, Since: time.Now().UTC()}, glance)
+	if err := home.suits(m); err != nil {
+		return out, err
+	}
+	l, err := NewLayout(home.Folder)
+	if err != nil {
+		return out, err
+	}
+	lock, err := Acquire(ctx, l.ServerLock(), Holder{PID: os.Getpid(), Version: home.Version, Since: time.Now().UTC()}, glance)
 	if err != nil {
 		return out, err
 	}
@@ -153,8 +195,8 @@ func Restore(ctx context.Context, l Layout, location, dir, version string, tell 
 			return out, err
 		}
 	}
-	if location != "" {
-		err = fill(ctx, ledgerFile, location)
+	if home.Ledger != "" {
+		err = fill(ctx, ledgerFile, home.Ledger)
 	} else {
 		err = place{backup.LedgerName, l.Ledger()}.settle(staged)
 	}

@@ -66,8 +66,10 @@ func (s *Server) takeOver(ctx context.Context) error {
 func (s *Server) tellOfBroken(ctx context.Context) error {
 	broken := map[string]problem.Problem{}
 	for _, p := range s.catalog.Problems().Errors() {
-		if _, known := broken[p.Owner]; !known {
-			broken[p.Owner] = p
+		for _, owner := range append([]string{p.Owner}, p.Also...) {
+			if _, known := broken[owner]; !known {
+				broken[owner] = p
+			}
 		}
 	}
 	report := func(owner string) ledger.Report {

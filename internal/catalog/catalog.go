@@ -123,10 +123,10 @@ func pipelines(p project.Project) []string {
 }
 
 // keep takes the last good version of broken pipelines into a plan, with the
-// contracts of the tables that they write, the feature sets that they read and the
-// pools that they hold: a name that is gone is no leave to run without limit. It
-// returns their names. A pipeline whose table another one has taken over is not
-// kept: a table has one writer.
+// contracts of the tables that they write, the feature sets that they read, the
+// calendar that holds them back and the pools that they hold: a name that is gone is
+// no leave to run without limit. It returns their names. A pipeline whose table
+// another one has taken over is not kept: a table has one writer.
 func keep(plan *bundle.Plan, files map[string][]byte, before *bundle.Bundle, broken []string) []string {
 	stale := []string{}
 	for _, pl := range before.Plan.Project.Pipelines {
@@ -135,6 +135,7 @@ func keep(plan *bundle.Plan, files map[string][]byte, before *bundle.Bundle, bro
 		}
 		stale = append(stale, pl.Name)
 		plan.Project.Pipelines = append(plan.Project.Pipelines, pl)
+		keepCalendar(plan, before, pl.Schedule.Calendar)
 		for _, t := range pl.Tasks {
 			for _, h := range t.Pools {
 				keepPool(plan, before, h.Pool)
@@ -165,6 +166,16 @@ func takenOver(p project.Project, old project.Pipeline) bool {
 	return slices.ContainsFunc(old.Tasks, func(t project.Task) bool {
 		return slices.ContainsFunc(t.Writes, func(w project.Write) bool { return written[w.Table] })
 	})
+}
+
+func keepCalendar(plan *bundle.Plan, before *bundle.Bundle, name string) {
+	same := func(c project.Calendar) bool { return c.Name == name }
+	if name == "" || slices.ContainsFunc(plan.Project.Calendars, same) {
+		return
+	}
+	if i := slices.IndexFunc(before.Plan.Project.Calendars, same); i >= 0 {
+		plan.Project.Calendars = append(plan.Project.Calendars, before.Plan.Project.Calendars[i])
+	}
 }
 
 func keepPool(plan *bundle.Plan, before *bundle.Bundle, name string) {

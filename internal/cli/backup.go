@@ -102,12 +102,13 @@ type backupRestoreCommand struct {
 
 // Run puts a backup back.
 func (c backupRestoreCommand) Run(s *session) error {
-	layout, err := s.layout()
+	p, err := s.project()
 	if err != nil {
 		return err
 	}
 	tell, end := s.backupProgress("restore")
-	out, err := app.Restore(s.ctx, layout, c.Ledger, c.Folder, Version, tell)
+	home := app.Home{Folder: s.dir, Project: p, Environment: s.env, Ledger: c.Ledger, Version: Version}
+	out, err := app.Restore(s.ctx, home, c.Folder, tell)
 	end()
 	if err != nil {
 		return err

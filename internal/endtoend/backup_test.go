@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemill/tidemill/internal/app"
+	"github.com/tidemill/tidemill/internal/backup"
 	"github.com/tidemill/tidemill/internal/ledger/history"
 )
 
@@ -103,6 +104,37 @@ func TestARestoreThatWasKilledIsBegunAgain(t *testing.T) {
 	g.must("backup", "restore", copied)
 	if d := cmp.Diff(want, g.digests("raw.schedule")); d != "" {
 		t.Errorf("the table differs:\n%s", d)
+	}
+
+	// Only the project says where its warehouses lie, and whose backup is its own.
+	manifest := filepath.Join(copied, backup.ManifestName)
+	written, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{
+		".tidemill/warehouse.duckdb": "../elsewhere.duckdb",
+		`"name": "warehouse"`:        `"name": "lake"`,
+		`"project": "flights"`:       `"project": "shop"`,
+		`"environment": "base"`:      `"environment": "prod"`,
+	} {
+		changed := strings.ReplaceAll(string(written), from, to)
+		if changed == string(written) {
+			t.Fatalf("the manifest does not say %s:\n%.400s", from, written)
+		}
+		if err := os.WriteFile(manifest, []byte(changed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		h := flights(t, 1)
+		if _, stderr, code := h.try("backup", "restore", copied); code != 6 || !strings.Contains(stderr, "nothing was restored") {
+			t.Errorf("with %s, restore ended with %d: %s", to, code, stderr)
+		}
+	}
+	if err := os.WriteFile(manifest, written, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := f.try("backup", "create", filepath.Join(f.dir, ".tidemill", "copy")); code != 2 {
+		t.Errorf("a backup within what it saves ended with %d: %s", code, stderr)
 	}
 
 	// A torn copy is told as one, and never put back.

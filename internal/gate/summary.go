@@ -113,8 +113,11 @@ func (g *Gate) rejected(r *rule, e Example) error {
 		which = "a row at " + which
 	}
 	if g.guessed {
-		e.Reason += fmt.Sprintf("; no contract says what %s is, so its type is %s, as in the table or in the first rows: write a contract, or name what stands for no value: format: {csv: {nulls: [...]}}",
+		e.Reason += fmt.Sprintf("; no contract says what %s is, so its type is %s, as in the table or in the first rows: write a contract",
 			r.field, g.target.Fields[g.target.Index(r.field)].Type)
+		if !strings.Contains(e.File, ".json") { // which has a null of its own
+			e.Reason += ", or name what stands for no value: format: {csv: {nulls: [...]}}"
+		}
 	}
 	return fault.New(fault.Refused, "%s refused %s by the rule %q: %s %s", g.who(), which, r.name, r.field, e.Reason)
 }

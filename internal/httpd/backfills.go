@@ -142,6 +142,11 @@ func (s *Server) backfillWindows(ctx context.Context, pl *project.Pipeline, t ca
 	if within.Empty() {
 		return nil, within, fault.New(fault.Invalid, "the range from %s to %s is empty", in.From, in.To)
 	}
+	if reached := t.Reached(time.Now()); within.End.After(reached) { // what is to come would count as covered
+		if within.End = reached; within.Empty() {
+			return nil, within, fault.New(fault.Invalid, "nothing from %s on has come due: the newest window ends at %s", in.From, reached.UTC().Format(time.RFC3339))
+		}
+	}
 	var windows []calendar.Window
 	if in.Chunk != "" {
 		chunk, err := slot.ParseChunk(in.Chunk)

@@ -103,7 +103,7 @@ func (s *Server) startRun(ctx context.Context, _ *http.Request, in api.RunReques
 	choice := scheduler.Choice{Tasks: in.Tasks, From: in.From}
 	if in.Window != "" {
 		n.Kind = ledger.KindWindow
-		if n.Window, err = namedWindow(timetable, in.Window); err != nil {
+		if n.Window, err = namedWindow(timetable, in.Window, time.Now()); err != nil {
 			return api.Run{}, err
 		}
 		if n.Tasks, err = scheduler.Tasks(p, pl, n.Window, time.Time{}, choice); err != nil {
@@ -128,11 +128,15 @@ func (s *Server) startRun(ctx context.Context, _ *http.Request, in api.RunReques
 }
 
 // namedWindow reads a window as a person writes it: a local date stands for the
-// schedule's own window that starts on it.
-func namedWindow(t calendar.Timetable, text string) (calendar.Window, error) {
+// schedule's own window that starts on it. One that has not come due is refused:
+// a run of it would count as covering what is still to come.
+func namedWindow(t calendar.Timetable, text string, now time.Time) (calendar.Window, error) {
 	w, err := t.NamedWindow(text)
 	if err != nil {
 		return w, fault.New(fault.Invalid, "window: %s", calendar.Explain(err))
+	}
+	if reached := t.Reached(now); w.End.After(reached) {
+		return w, fault.New(fault.Invalid, "window: %s is not over: a run of it would count as having all its data, and the newest that has come due ends at %s", w, reached.UTC().Format(time.RFC3339))
 	}
 	return w, nil
 }

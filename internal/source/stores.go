@@ -91,7 +91,11 @@ func (v *version) taskPools(t *task) {
 			t.fail(v, problem.BadValue, h.Pool.Place, "name it once, with how much is taken: {pool: "+pool.Name+", take: 2}", "the pool %s is named twice", pool.Name)
 			continue
 		case take < 1 || take > pool.Size:
-			t.fail(v, problem.BadValue, h.Take.Place, fmt.Sprintf("write a number from 1 to %d", pool.Size), "the task takes %d of the pool %s, which has %d: it would never start", take, pool.Name, pool.Size)
+			place, remedy := h.Take.Place, fmt.Sprintf("write a number from 1 to %d", pool.Size)
+			if !h.Take.Given || pool.Size == 0 {
+				place, remedy = h.Pool.Place, "give the pool more in tidemill.yaml"
+			}
+			t.fail(v, problem.BadValue, place, remedy, "the task takes %d of the pool %s, which has %d: it would never start", take, pool.Name, pool.Size)
 		}
 		held[pool.Name] = true
 		t.out.Pools = append(t.out.Pools, project.Hold{Pool: pool.Name, Take: take})

@@ -49,6 +49,20 @@ func (t Timetable) everyDay() Timetable {
 	return t
 }
 
+// Reached returns the end of the newest window that has come due, bounds left
+// aside: data up to there are complete. Without a schedule that is now.
+func (t Timetable) Reached(now time.Time) time.Time {
+	if !t.Scheduled() {
+		return now
+	}
+	t.Start, t.End = time.Time{}, time.Time{}
+	newest, ok := t.Latest(now)
+	if !ok {
+		return now
+	}
+	return newest.Window.End
+}
+
 // Open says whether a moment lies on a business day of the calendar. Without a
 // calendar every day is one.
 func (t Timetable) Open(at time.Time) bool {

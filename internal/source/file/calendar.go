@@ -96,12 +96,13 @@ func (p *Parsed) parseHolidays(f *content) {
 		return
 	}
 	begins := eventLines(f.data)
+	others := replacements(c.Events())
 	for n, e := range c.Events() {
 		line := 1
 		if n < len(begins) {
 			line = begins[n]
 		}
-		days, err := holidays(e)
+		days, err := holidays(e, others[e.Id()])
 		if err != nil {
 			bad(line, "", "the event %q: %s", summary(e), err)
 		}
@@ -115,9 +116,21 @@ func (p *Parsed) parseHolidays(f *content) {
 	}
 }
 
-// holidays returns the days of an event. One that has a time of day, or was
-// cancelled, is no day off.
-func holidays(e *ical.VEvent) ([]time.Time, error) {
+// replacements gives, per event that repeats, the days on which another event
+// takes its place: it was moved or cancelled on that day alone (RFC 5545 §3.8.4.4).
+func replacements(events []*ical.VEvent) map[string][]*ical.IANAProperty {
+	out := map[string][]*ical.IANAProperty{}
+	for _, e := range events {
+		if instance := e.GetProperty(ical.ComponentPropertyRecurrenceId); instance != nil {
+			out[e.Id()] = append(out[e.Id()], instance)
+		}
+	}
+	return out
+}
+
+// holidays returns the days of an event but for those on which another takes its
+// place. One that has a time of day, or was cancelled, is no day off.
+func holidays(e *ical.VEvent, replaced []*ical.IANAProperty) ([]time.Time, error) {
 	start := e.GetProperty(ical.ComponentPropertyDtStart)
 	switch status := e.GetProperty(ical.ComponentPropertyStatus); {
 	case start == nil:
@@ -139,7 +152,10 @@ func holidays(e *ical.VEvent) ([]time.Time, error) {
 			return nil, errors.New("it does not end after it begins, and within a year")
 		}
 	}
-	firsts, err := repeated(e, from)
+	if e.GetProperty(ical.ComponentPropertyRecurrenceId) != nil {
+		replaced = nil // it is one of those that take the place
+	}
+	firsts, err := repeated(e, from, replaced)
 	var out []time.Time
 	for _, first := range firsts {
 		for n := range length {
@@ -151,7 +167,7 @@ func holidays(e *ical.VEvent) ([]time.Time, error) {
 
 // repeated returns the days on which an event begins: by its rule, with what is
 // added to it and left out of it.
-func repeated(e *ical.VEvent, from time.Time) ([]time.Time, error) {
+func repeated(e *ical.VEvent, from time.Time, without []*ical.IANAProperty) ([]time.Time, error) {
 	var set rrule.Set
 	set.DTStart(from)
 	set.RDate(from)
@@ -173,14 +189,21 @@ func repeated(e *ical.VEvent, from time.Time) ([]time.Time, error) {
 		}
 		set.RRule(rule)
 	}
-	for property, add := range map[ical.ComponentProperty]func(time.Time){ical.ComponentPropertyRdate: set.RDate, ical.ComponentPropertyExdate: set.ExDate} {
-		for _, one := range e.GetProperties(property) {
+	for _, change := range []struct {
+		days []*ical.IANAProperty
+		make func(time.Time)
+	}{
+		{e.GetProperties(ical.ComponentPropertyRdate), set.RDate},
+		{e.GetProperties(ical.ComponentPropertyExdate), set.ExDate},
+		{without, set.ExDate},
+	} {
+		for _, one := range change.days {
 			for text := range strings.SplitSeq(one.Value, ",") {
 				day, err := time.Parse(icalDate, text[:min(len(text), len(icalDate))])
 				if err != nil {
-					return nil, fmt.Errorf("%s: %q is no date", property, text)
+					return nil, fmt.Errorf("%s: %q is no date", one.IANAToken, text)
 				}
-				add(day)
+				change.make(day)
 			}
 		}
 	}
