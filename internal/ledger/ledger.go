@@ -89,6 +89,7 @@ type Ledger struct {
 	engine  engine.Engine
 	writer  *sql.DB // one connection
 	reader  *sql.DB
+	file    string // of SQLite; empty where a server keeps it
 	install string
 	trouble atomic.Pointer[string]
 
@@ -115,12 +116,12 @@ func Open(ctx context.Context, location string) (*Ledger, error) {
 		Reader: read.New(reader, kind), engine: kind, writer: writer, reader: reader, turn: make(chan struct{}, 1),
 		prepared: map[string]*sql.Stmt{},
 	}
+	if !strings.Contains(location, "://") {
+		l.file = location
+	}
 	if err := l.prepare(ctx); err != nil {
 		_ = l.Close()
-		if kind.Broken(err) && !strings.Contains(location, "://") {
-			return nil, fault.New(fault.Unavailable, "%s cannot be written; see whether its disk is full or may not be written, then start again: %w", location, err)
-		}
-		return nil, err
+		return nil, l.unwritten(err)
 	}
 	return l, nil
 }

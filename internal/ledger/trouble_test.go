@@ -28,7 +28,7 @@ func TestAFullDiskIsSaidUntilThereIsRoomAgain(t *testing.T) {
 		t.Fatalf("%v, trouble %q; want neither", err, l.Trouble())
 	}
 	limit("PRAGMA max_page_count = 1") // no less than it has
-	if err := report("two"); err == nil || !strings.Contains(l.Trouble(), "full") {
+	if err := report("two"); err == nil || !strings.Contains(err.Error(), "cannot be written; see whether its disk is full") || !strings.Contains(l.Trouble(), "full") {
 		t.Fatalf("%v, trouble %q; want an error and a full database", err, l.Trouble())
 	}
 	limit("PRAGMA max_page_count = 1000000")

@@ -80,13 +80,22 @@ func (l *Ledger) commit(ctx context.Context, batch []*request) {
 		l.judge(errs, err)
 		for i, r := range batch {
 			if err != nil {
-				r.done <- fault.New(fault.Unavailable, "write to the ledger: %w", err)
+				r.done <- l.unwritten(fault.New(fault.Unavailable, "write to the ledger: %w", err))
 				continue
 			}
-			r.done <- errs[i]
+			r.done <- l.unwritten(errs[i])
 		}
 		return
 	}
+}
+
+// unwritten says where and what to do where the cause of an error is a file that
+// can keep nothing; any other error stays as it is.
+func (l *Ledger) unwritten(err error) error {
+	if err == nil || l.file == "" || !l.engine.Broken(err) {
+		return err
+	}
+	return fault.New(fault.Unavailable, "%s cannot be written; see whether its disk is full or may not be written: %w", l.file, err)
 }
 
 // judge remembers whether the database can keep anything at all.
