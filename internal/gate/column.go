@@ -102,7 +102,7 @@ func (c *column) judge(g *Gate, batch arrow.RecordBatch) (arrow.Array, error) {
 			// What was changed and what became null are both what coerce did.
 			c.typed.failed.Add(&g.scratch.changed)
 		}
-		if g.guessed && c.field.Type.IsNumber() {
+		if kind := c.field.Type.Kind; g.guessed && (c.field.Type.IsNumber() || kind == datatype.Bool) {
 			c.lossy(batch.Column(c.source))
 		}
 	}
@@ -124,7 +124,7 @@ func (c *column) judge(g *Gate, batch arrow.RecordBatch) (arrow.Array, error) {
 	return out, nil
 }
 
-// lossy fails texts that a number would not keep as they are: nobody has said that these are numbers.
+// lossy fails texts that a number or a boolean would not keep as they are: nobody has said that these are such.
 func (c *column) lossy(in arrow.Array) {
 	texts, ok := in.(*array.String)
 	if !ok {
@@ -137,10 +137,13 @@ func (c *column) lossy(in arrow.Array) {
 	}
 }
 
-// loses says what of a text the column's numbers would not keep.
+// loses says what of a text the column's numbers or booleans would not keep.
 func (c *column) loses(text string) string {
 	kind := c.field.Type.Kind
 	switch {
+	case kind == datatype.Bool && value.TrueOrFalse(text):
+	case kind == datatype.Bool:
+		return "is neither true nor false, as in the other rows"
 	case value.Padded(text):
 		return "has a zero or a plus in front, which a number would lose"
 	case kind == datatype.Float64 && value.Rounded(text, 64), kind == datatype.Float32 && value.Rounded(text, 32):

@@ -91,6 +91,18 @@ func TestADigitThatADoubleWouldLoseIsRefused(t *testing.T) {
 	}
 }
 
+func TestAWordThatABooleanWouldLoseIsRefused(t *testing.T) {
+	t.Parallel()
+	for text, lost := range map[string]bool{"true": false, "FALSE": false, "y": true, "1": true, "no": true} {
+		table := guessed(t, datatype.Int64, datatype.String, datatype.String, datatype.Bool, []any{"1", nil, nil, "true"}, []any{"2", nil, nil, text})
+		_, err := publish.Run(t.Context(), request(open(t), "a", 1, table))
+		if lost != fault.Is(err, fault.Refused) || !lost && err != nil ||
+			lost && !strings.Contains(err.Error(), `delay "`+text+`" is neither true nor false, as in the other rows`) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestColumnsAreNamedAsTheTableAndTheKeysAre(t *testing.T) {
 	t.Parallel()
 	s := open(t)

@@ -89,11 +89,15 @@ func likeText(text string) likeness {
 		return likeMoment(text)
 	case isWord(text):
 		return likeFloat
-	case asciiFold(text, "true"), asciiFold(text, "false"):
+	case TrueOrFalse(text):
 		return likeBool
 	}
 	return 0
 }
+
+// TrueOrFalse reports whether the text is one of these two words, in any case. Y and
+// 1 are codes as often.
+func TrueOrFalse(text string) bool { return asciiFold(text, "true") || asciiFold(text, "false") }
 
 // isWord reports whether the text is a number that is none, or has no end: alone, such
 // words do not make a column one of numbers.
