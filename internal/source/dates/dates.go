@@ -19,6 +19,9 @@ import (
 // Manual is the schedule: of pipelines that only people and programs start.
 const Manual = "manual"
 
+// aTime is when a schedule is asked whether it is ever due: a rule of weekdays is old and lasting.
+var aTime = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // Project is what a schedule needs to know of its project.
 type Project struct {
 	Timezone  string
@@ -108,8 +111,8 @@ func (b *builder) business(s file.Business, out *project.Schedule, manual bool) 
 		b.add(problem.NoSchedule, s.Place, "add cron: or every:", "calendar has no meaning without a schedule")
 		return
 	}
-	found, err := b.Calendars.find(s.Name)
-	b.found = append(b.found, err...)
+	found, problems := b.Calendars.find(s.Name)
+	b.found = append(b.found, problems...)
 	if found == nil || !out.Scheduled() {
 		return
 	}
@@ -119,12 +122,18 @@ func (b *builder) business(s file.Business, out *project.Schedule, manual bool) 
 	}
 	held := *out
 	held.On(found, rule)
-	if _, err := held.Timetable(); err != nil {
+	table, err := held.Timetable()
+	if err != nil {
 		at := s.Shift
 		if !at.Given {
 			at = s.Name
 		}
 		b.blame(err, problem.BadCalendar, form.Text{Place: at.Place})
+		return
+	}
+	if _, ever := table.Schedule.Next(aTime); !ever {
+		b.add(problem.BadCalendar, s.Name.Place, "move what falls on a day off, with shift: next or previous, or leave the calendar out",
+			"the schedule is never due: each of its times falls on a day off of %s", s.Name.V)
 		return
 	}
 	*out = held
