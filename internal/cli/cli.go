@@ -46,6 +46,7 @@ type grammar struct {
 
 	Init       initCommand       `cmd:"" help:"Make a new project that runs."`
 	Check      checkCommand      `cmd:"" help:"Read the project and say everything that is wrong with it."`
+	Plan       planCommand       `cmd:"" help:"Say what the changed files would move: schedules, tasks, and who reads what breaks."`
 	Schema     schemaCommand     `cmd:"" help:"Write the JSON Schema of the project files."`
 	Test       testCommand       `cmd:"" help:"Run the project's unit tests of SQL tasks."`
 	Up         upCommand         `cmd:"" help:"Start the server and its worker, and keep them running."`

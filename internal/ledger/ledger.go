@@ -103,10 +103,7 @@ type Ledger struct {
 // Open opens the ledger at a location, which is the path of a SQLite file or a
 // postgres:// address, and brings its schema up to date.
 func Open(ctx context.Context, location string) (*Ledger, error) {
-	kind := engine.SQLite
-	if strings.HasPrefix(location, "postgres://") || strings.HasPrefix(location, "postgresql://") {
-		kind = engine.Postgres
-	}
+	kind := kindOf(location)
 	writer, reader, err := kind.Open(location)
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "open the ledger: %w", err)
@@ -126,14 +123,22 @@ func Open(ctx context.Context, location string) (*Ledger, error) {
 	return l, nil
 }
 
-// Look opens the SQLite file of a ledger to be read as it is, beside a server
-// that may have it open. Nothing is migrated or written.
-func Look(file string) (*Ledger, error) {
-	writer, reader, err := engine.SQLite.Open(file)
+// Look opens a ledger to be read as it is, beside a server that may have it open.
+// Nothing is migrated or written.
+func Look(location string) (*Ledger, error) {
+	kind := kindOf(location)
+	writer, reader, err := kind.Open(location)
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "open the ledger: %w", err)
 	}
-	return &Ledger{Reader: read.New(reader, engine.SQLite), engine: engine.SQLite, writer: writer, reader: reader}, nil
+	return &Ledger{Reader: read.New(reader, kind), engine: kind, writer: writer, reader: reader}, nil
+}
+
+func kindOf(location string) engine.Engine {
+	if strings.HasPrefix(location, "postgres://") || strings.HasPrefix(location, "postgresql://") {
+		return engine.Postgres
+	}
+	return engine.SQLite
 }
 
 func (l *Ledger) prepare(ctx context.Context) error {

@@ -21,6 +21,9 @@ const (
 	BreaksBoth      Impact = "consumer-breaking and producer-breaking"
 )
 
+// Consumers reports whether who reads the table is broken.
+func (i Impact) Consumers() bool { return i == BreaksConsumers || i == BreaksBoth }
+
 // Change is one difference between two versions of a contract.
 type Change struct {
 	Impact  Impact `json:"impact"`

@@ -5,13 +5,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/tidemill/tidemill/internal/core/graph"
-	"github.com/tidemill/tidemill/internal/core/problem"
 	"github.com/tidemill/tidemill/internal/core/project"
 )
 
@@ -112,53 +110,16 @@ func TestAGraphHasAnOrderExactlyIfItHasNoCycle(t *testing.T) {
 	})
 }
 
-func version(change func(*project.Project)) *project.Project {
-	p := &project.Project{Pipelines: []project.Pipeline{
-		{Name: "land", Tasks: []project.Task{{Name: "flights", Kind: project.KindMove, Digest: "1", Move: &project.Move{From: "a"}}}},
-		{Name: "score", Tasks: []project.Task{
-			{Name: "score", Kind: project.KindPython, Digest: "2", Upstream: []string{"prepare"}, Reads: []project.Read{{Producer: "land/flights", Wait: true}}},
-			{Name: "prepare", Kind: project.KindSQL, SQL: &project.SQL{Text: "SELECT 1"}, Timeout: time.Hour},
-		}},
-	}}
-	if change != nil {
-		change(p)
-	}
-	return p
-}
-
 func TestArrowsOfAProjectCrossPipelines(t *testing.T) {
 	t.Parallel()
-	g := graph.Of(version(nil))
+	g := graph.Of(&project.Project{Pipelines: []project.Pipeline{
+		{Name: "land", Tasks: []project.Task{{Name: "flights"}}},
+		{Name: "score", Tasks: []project.Task{
+			{Name: "score", Upstream: []string{"prepare"}, Reads: []project.Read{{Producer: "land/flights", Wait: true}}},
+			{Name: "prepare"},
+		}},
+	}})
 	if got := g.Ancestors("score/score"); !slices.Equal(got, []string{"land/flights", "score/prepare"}) {
 		t.Errorf("before score: %v", got)
-	}
-}
-
-func TestDiffNamesWhatChangedAndNothingElse(t *testing.T) {
-	t.Parallel()
-	for name, v := range map[string]struct {
-		change func(*project.Project)
-		want   graph.Changes
-	}{
-		"nothing":             {nil, graph.Changes{}},
-		"a place":             {func(p *project.Project) { p.Pipelines[0].Tasks[0].Place = problem.Place{Line: 9} }, graph.Changes{}},
-		"a comment of a move": {func(p *project.Project) { p.Pipelines[0].Tasks[0].Digest = "9" }, graph.Changes{}},
-		"a setting":           {func(p *project.Project) { p.Pipelines[1].Tasks[1].Timeout = 0 }, graph.Changes{Changed: []string{"score/prepare"}}},
-		"a script":            {func(p *project.Project) { p.Pipelines[1].Tasks[0].Digest = "9" }, graph.Changes{Changed: []string{"score/score"}}},
-		"a rename": {
-			func(p *project.Project) { p.Pipelines[0].Tasks[0].Name = "arrivals" },
-			graph.Changes{Added: []string{"land/arrivals"}, Removed: []string{"land/flights"}},
-		},
-	} {
-		got := graph.Diff(version(nil), version(v.change))
-		if diff := cmp.Diff(v.want, got); diff != "" {
-			t.Errorf("%s: %s", name, diff)
-		}
-		if got.Empty() != v.want.Empty() {
-			t.Errorf("%s: Empty is %v", name, got.Empty())
-		}
-	}
-	if got := graph.Diff(nil, version(nil)); len(got.Added) != 3 {
-		t.Errorf("of a first version: %v", got)
 	}
 }
